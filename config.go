@@ -1,0 +1,173 @@
+package mysqlsession
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// SSLMode names how a connection is protected, in MySQL's own words
+// (https://dev.mysql.com/doc/refman/en/connection-options.html, --ssl-mode).
+type SSLMode string
+
+// The modes, from the least to the most protective.
+const (
+	SSLModeDisabled       SSLMode = "disabled"        // never TLS
+	SSLModePreferred      SSLMode = "preferred"       // TLS when the server offers it, unverified; open to a downgrade
+	SSLModeRequired       SSLMode = "required"        // TLS or ErrTLSUnavailable; the certificate is not verified
+	SSLModeVerifyCA       SSLMode = "verify_ca"       // and the certificate's chain is verified
+	SSLModeVerifyIdentity SSLMode = "verify_identity" // and the certificate is for the host that was dialled
+)
+
+// StatementMode names how statements with parameters travel.
+type StatementMode string
+
+// The statement modes. Parameters are binary in both: quoted text never carries a value.
+const (
+	// StatementModePrepared prepares each statement once on each connection and
+	// executes it in one round trip. A statement for which the server has no room
+	// left (error 1461, max_prepared_stmt_count) is sent as text.
+	StatementModePrepared StatementMode = "prepared"
+	// StatementModeText sends every statement as text, values as hexadecimal
+	// literals: for proxies that do not carry prepared statements. It costs about
+	// twice the bytes.
+	StatementModeText StatementMode = "text"
+)
+
+// Config says where the server is, how connections are made and kept, and how
+// sessions are stored. The zero value plus a Database is usable. Connect, NewPool,
+// Open and NewStore copy it: later changes to a Config have no effect on what was
+// made from it. ParseConfig reads one from a connection string.
+//
+// A Config prints with its password masked.
+type Config struct {
+	// Host is the server's name or IP address. "": "127.0.0.1".
+	Host string
+	// Port is the server's TCP port. 0: 3306.
+	Port uint16
+	// Hosts are further "host:port" addresses, tried in order when the first cannot
+	// serve. Each may take what ConnectTimeout leaves. Empty: Host alone.
+	Hosts []string
+	// Socket is the path of a Unix socket; it wins over Host, Port and Hosts. "": TCP.
+	// It must be absolute: whoever owns the path is sent the password.
+	Socket string
+	// Username is the account's name. "": the server's anonymous account.
+	Username string
+	// Password is the account's password. It is never sent in clear text over an
+	// unencrypted TCP connection, whatever the server asks for.
+	Password string
+	// Charset is the character set that the connection announces. "": "ascii". Keys
+	// and values do not depend on it: they travel as bytes.
+	Charset string
+	// Database is the database that holds the tables. Required by Open and NewStore.
+	Database string
+	// DialFunc opens the socket, for tunnels and tests. nil: a net.Dialer. The
+	// context carries ConnectTimeout. network is "tcp" or "unix".
+	DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// ConnectTimeout bounds dialling, TLS and login together, and the longest wait
+	// for a pooled connection. 0: 5 s. It cannot be switched off.
+	ConnectTimeout time.Duration
+	// SendTimeout bounds the writing of one request. 0: 5 s; negative: none but the context's.
+	SendTimeout time.Duration
+	// ReadTimeout bounds the wait for one whole reply, and, where the server can do
+	// that, the statement itself. 0: 5 s; negative: none but the context's.
+	ReadTimeout time.Duration
+	// LockWaitTimeout bounds how long a statement waits for another's row or table
+	// lock on the server, in whole seconds. 0: 2 s. At most one hour.
+	LockWaitTimeout time.Duration
+	// MaxPacketSize is the upper limit, in bytes, of a reply packet; the largest
+	// value that can be stored is 4 bytes less. The reader allows 1 KiB more for the
+	// other columns of a row. 0: 1 MiB; from 1 KiB to 16 MiB.
+	MaxPacketSize int
+	// TimeZone is the session's time_zone, "+00:00" or a name the server knows. "":
+	// what the server has, which is what a program that shares the tables with
+	// lua-resty-session must use. UTC is recommended for tables that only Go uses: in
+	// the hour that summer time repeats, DATETIME is ambiguous.
+	TimeZone string
+	// StatementMode is how statements with parameters travel. "": StatementModePrepared.
+	StatementMode StatementMode
+	// StatementCacheCapacity is how many prepared statements a connection keeps, the
+	// least recently used going first. 0: 64; at most 1024.
+	StatementCacheCapacity int
+
+	// SSL requires TLS: connecting fails with ErrTLSUnavailable when the server has none.
+	SSL bool
+	// SSLVerify, with SSL, verifies the server's certificate chain and host name.
+	SSLVerify bool
+	// SSLMode says the same in MySQL's words. "": from SSL and SSLVerify: neither is
+	// disabled, SSL is required, both are verify_identity. SSLVerify alone, or a mode
+	// that contradicts the two, is an error.
+	SSLMode SSLMode
+	// SSLCA is a file of PEM certificates to verify the server against. "": the
+	// system's. It needs a mode that verifies.
+	SSLCA string
+	// SSLCert and SSLKey are files with the client's PEM certificate and key. "": none.
+	SSLCert string
+	SSLKey  string
+	// TLSConfig is used as it is, but for a ServerName taken from the host when it has
+	// none, in place of SSLCA, SSLCert and SSLKey: full control, verification
+	// included. It needs SSL, or an SSLMode other than disabled. nil: made from the fields above.
+	TLSConfig *tls.Config
+	// AllowPublicKeyRetrieval lets caching_sha2_password's full login ask the server
+	// for its RSA key over a connection without TLS. Whoever can answer in the
+	// server's place then learns the password. On loopback it is always allowed.
+	AllowPublicKeyRetrieval bool
+	// ServerPublicKey is a file with the server's RSA public key in PEM, which makes
+	// that login safe without TLS. "": none.
+	ServerPublicKey string
+
+	// Pool is the pool's name in stats, metrics and traces. "": "host:port/database".
+	Pool string
+	// PoolSize is the hard limit of connections, those being opened and closed
+	// included. 0: 16; at most 10,000.
+	PoolSize int
+	// Backlog is how many callers may wait for a connection; the next one gets
+	// ErrBacklogFull at once. 0: 10,000; negative: nobody may wait.
+	Backlog int
+	// KeepaliveTimeout is the longest idle time of a pooled connection. 0: 60 s;
+	// negative: no limit. Keep it below the server's wait_timeout.
+	KeepaliveTimeout time.Duration
+	// MinIdleConns is how many idle connections the pool keeps ready. 0: none.
+	MinIdleConns int
+	// MaxConnLifetime is a connection's longest life; one in use then is closed on its
+	// release. 0: 30 min; negative: no limit. It bounds how long a moved host name is followed late.
+	MaxConnLifetime time.Duration
+	// MaxConnLifetimeJitter is the random part, up to this, that each connection's
+	// life is made shorter by, so that a pool does not renew all at once. 0: a tenth of
+	// MaxConnLifetime; negative: none.
+	MaxConnLifetimeJitter time.Duration
+	// HealthCheckPeriod is how often idle connections are looked through and
+	// MinIdleConns is seen to. 0: a quarter of KeepaliveTimeout, from 1 s to 15 s.
+	HealthCheckPeriod time.Duration
+	// MaxConcurrentDials is how many connections may be opened at the same time, so
+	// that a server that comes back is not stampeded. 0: a quarter of PoolSize, at least 1.
+	MaxConcurrentDials int
+	// BeforeConnect is called before each dial with a copy of the configuration that
+	// it may change: credentials that rotate. It must be quick and safe for concurrent
+	// use; an error ends the attempt. nil: none. Only a pool calls it.
+	BeforeConnect func(ctx context.Context, cfg *Config) error
+	// AfterConnect is called with each new connection before its first use; an error
+	// closes it. nil: none. Only a pool calls it.
+	AfterConnect func(ctx context.Context, conn *Conn) error
+
+	// TableName is the sessions' table, "name" or "database.name" of plain
+	// identifiers. "": "sessions".
+	TableName string
+	// TableNameMeta is the table of audiences and subjects. "": TableName + "_meta".
+	TableNameMeta string
+	// CleanupInterval is how often expired sessions are removed in the background,
+	// give or take a fifth; never before 30 s have passed. 0: 1 min; negative: never.
+	CleanupInterval time.Duration
+	// CleanupBatchSize is how many rows one statement of the clean-up removes. 0: 500;
+	// at most 10,000.
+	CleanupBatchSize int
+
+	// Clock is the store's time. nil: time.Now. It must be safe for concurrent use.
+	Clock func() time.Time
+	// Logger gets what no caller can be told: findings about the schema, failures of
+	// background work. nil: nothing is logged. Neither passwords nor session ids are logged.
+	Logger *slog.Logger
+}

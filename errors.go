@@ -1,0 +1,154 @@
+package mysqlsession
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// prefix opens the text of every error of this package, once.
+const prefix = "mysqlsession: "
+
+// Errors of a call's input: nothing was sent.
+var (
+	// ErrInvalidConfig is a configuration or connection string that cannot be used.
+	// The text names field, value and bound.
+	ErrInvalidConfig = errors.New(prefix + "invalid configuration")
+	// ErrInvalidKey is a session id that is empty, longer than 43 bytes, or holds a
+	// byte outside 0x21 to 0x7e.
+	ErrInvalidKey = errors.New(prefix + "invalid session id")
+	// ErrInvalidName is a name, audience or subject longer than 255 bytes.
+	ErrInvalidName = errors.New(prefix + "invalid name")
+	// ErrInvalidTTL is a time to live that is not positive, or that ends after what the
+	// server's date functions can hold.
+	ErrInvalidTTL = errors.New(prefix + "invalid time to live")
+	// ErrValueTooLarge is a value over MaxPacketSize - 4 bytes, over its column's
+	// length, or over the server's max_allowed_packet.
+	ErrValueTooLarge = errors.New(prefix + "value too large")
+	// ErrTextColumn is a value, name, audience or subject that a text column of an old
+	// table would damage. Migrate makes the columns binary.
+	ErrTextColumn = errors.New(prefix + "value does not fit a text column")
+)
+
+// Errors of waiting for a connection: nothing was sent, and a later try may succeed.
+var (
+	// ErrBacklogFull is returned at once to a caller that would have to wait while
+	// Backlog callers already do. Shed the load, or raise PoolSize or Backlog.
+	ErrBacklogFull = errors.New(prefix + "too many waiting connect operations")
+	// ErrAcquireTimeout is returned to a caller that waited ConnectTimeout for a
+	// connection. It is also a context.DeadlineExceeded to errors.Is.
+	ErrAcquireTimeout error = acquireTimeoutError{}
+	// ErrClosed is returned by a store, pool or connection that has been closed.
+	ErrClosed = errors.New(prefix + "closed")
+)
+
+// Errors of connecting.
+var (
+	// ErrUnavailable is returned when no server could be reached, or none would serve.
+	// While that lasts, callers fail fast with the last attempt's cause.
+	ErrUnavailable = errors.New(prefix + "server unavailable")
+	// ErrTLSUnavailable is returned when TLS is asked for and the server has none. No
+	// credential was sent.
+	ErrTLSUnavailable = errors.New(prefix + "ssl disabled on server")
+	// ErrKeyRetrieval is returned when the login needs the server's RSA key, and asking
+	// for it could hand the password to an impostor. Use TLS, a Unix socket,
+	// ServerPublicKey, or AllowPublicKeyRetrieval.
+	ErrKeyRetrieval = errors.New(prefix + "refusing to ask an unprotected connection for the server's public key")
+)
+
+// Errors of a call's work.
+var (
+	// ErrNotFound is returned when there is no live session of that id and name.
+	ErrNotFound = errors.New(prefix + "session not found")
+	// ErrConflict is returned by Update when other writers were quicker too often.
+	ErrConflict = errors.New(prefix + "session changed by others")
+	// ErrPacketTooLarge is returned when a reply is larger than MaxPacketSize allows.
+	ErrPacketTooLarge = errors.New(prefix + "packet size too big")
+	// ErrProtocol is returned when the server, or something in its place, breaks the
+	// protocol. The connection has been closed.
+	ErrProtocol = errors.New(prefix + "protocol violation")
+	// ErrNotWritable is returned when the server is read-only: a replica, or a primary
+	// that was demoted. Nothing was applied.
+	ErrNotWritable = errors.New(prefix + "server is not writable")
+	// ErrSchema is returned when a table or column that the operation needs is missing.
+	// Run Migrate.
+	ErrSchema = errors.New(prefix + "schema lacks what the operation needs")
+)
+
+type acquireTimeoutError struct{}
+
+func (acquireTimeoutError) Error() string        { return prefix + "timeout waiting for a connection" }
+func (acquireTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+func (acquireTimeoutError) Timeout() bool        { return true }
+
+// ServerError is an error that the server reported. Get at it with errors.As and
+// tell errors apart by Code
+// (https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html,
+// https://mariadb.com/kb/en/mariadb-error-codes/).
+//
+// Error does not print Message, which may hold keys and data.
+type ServerError struct {
+	Code     uint16 // the server's error number
+	SQLState string // five characters
+	Message  string // the server's words; they may quote keys and data
+}
+
+// Error names the code, what it means where that is known, and the SQLSTATE.
+func (e *ServerError) Error() string {
+	meaning := serverErrorMeaning(e.Code)
+	if meaning == "" {
+		return fmt.Sprintf("server error %d (SQLSTATE %s)", e.Code, e.SQLState)
+	}
+	return fmt.Sprintf("%s (server error %d, SQLSTATE %s)", meaning, e.Code, e.SQLState)
+}
+
+// Is makes the codes that say "not writable" match ErrNotWritable.
+func (e *ServerError) Is(target error) bool {
+	return target == ErrNotWritable && notWritable(e.Code)
+}
+
+// OutcomeUnknown reports whether err comes from a write that was sent and whose
+// reply never came: the server may or may not have applied it. Such a write is never
+// repeated by this package.
+func OutcomeUnknown(err error) bool {
+	var u *unknownOutcomeError
+	return errors.As(err, &u)
+}
+
+// unknownOutcomeError marks a write that was sent and never answered.
+type unknownOutcomeError struct{ err error }
+
+func (e *unknownOutcomeError) Error() string { return "outcome unknown: " + trimPrefix(e.err) }
+func (e *unknownOutcomeError) Unwrap() error { return e.err }
+
+// notAppliedError marks a failure after which the server is known not to have
+// applied the work.
+type notAppliedError struct{ err error }
+
+func (e *notAppliedError) Error() string { return e.err.Error() }
+func (e *notAppliedError) Unwrap() error { return e.err }
+
+// callError puts the operation, and where it went, before an error's text.
+type callError struct {
+	operation string
+	err       error
+}
+
+func (e *callError) Error() string { return prefix + e.operation + ": " + trimPrefix(e.err) }
+func (e *callError) Unwrap() error { return e.err }
+
+func trimPrefix(err error) string { return strings.TrimPrefix(err.Error(), prefix) }
+
+// detail is a sentinel with the particulars of this case behind its text.
+func detail(sentinel error, format string, arguments ...any) error {
+	return &detailError{sentinel: sentinel, text: fmt.Sprintf(format, arguments...)}
+}
+
+type detailError struct {
+	sentinel error
+	text     string
+}
+
+func (e *detailError) Error() string { return e.sentinel.Error() + ": " + e.text }
+func (e *detailError) Unwrap() error { return e.sentinel }

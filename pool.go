@@ -1,0 +1,3 @@
+package mysqlsession
+
+import _ "github.com/jackc/puddle/v2"
