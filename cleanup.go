@@ -123,8 +123,5 @@ func (s *Store) clean(ctx context.Context, c *Conn, lock string) (deleted int64,
 	// Each statement commits by itself, and deleting again what is gone does no harm: an
 	// unknown outcome is none.
 	err = c.roundTrip(ctx, effectNone, deletes)
-	for i := range deletes {
-		deleted += deletes[i].result.RowsAffected
-	}
-	return deleted, len(keys) == batch, err
+	return c.affected(), len(keys) == batch, err
 }

@@ -51,6 +51,7 @@ type Conn struct {
 	out        []byte // the request being written
 	columns    []wire.Column
 	values     []wire.Value
+	outcomes   []outcome // of the last round trip's requests
 	statements statementCache
 	roundTrips uint64
 	peek       livenessCheck

@@ -23,9 +23,14 @@ type request struct {
 	// the remaining rows are read and dropped.
 	row func(values []wire.Value) error
 
-	result   Result
-	err      error // the server's error for this statement, or row's
-	prepared *preparedStatement
+	prepared *preparedStatement // set by the round trip; nil: sent as text
+}
+
+// outcome is what became of one request. It is kept apart from the request, so that a
+// caller's requests, with their parameters and closures, can stay on its stack.
+type outcome struct {
+	result Result
+	err    error // the server's error for this statement, or row's
 }
 
 // effect is what the requests of a round trip may have done when the connection is lost
@@ -40,11 +45,14 @@ const (
 
 // roundTrip writes the requests in one piece and reads all their replies. It returns the
 // first error: of the exchange, after which the connection is closed, or of a statement.
-// Statements behind a failed one have run too.
+// Statements behind a failed one have run too. c.outcomes tells of each, until the next
+// round trip.
 func (c *Conn) roundTrip(ctx context.Context, may effect, requests []request) error {
 	if err := c.enter(); err != nil {
 		return err
 	}
+	clear(c.outcomes)
+	c.outcomes = append(c.outcomes[:0], make([]outcome, len(requests))...)
 	if err := ctx.Err(); err != nil {
 		c.leave(true)
 		return &notAppliedError{contextError(ctx, err)}
@@ -63,7 +71,15 @@ func (c *Conn) roundTrip(ctx context.Context, may effect, requests []request) er
 		err = c.receiveAll(&w, requests)
 	}
 	w.stop()
-	return c.settle(&w, may, requests, sent, err)
+	return c.settle(&w, may, sent, err)
+}
+
+// affected is how many rows the last round trip's requests changed, or matched.
+func (c *Conn) affected() (rows int64) {
+	for i := range c.outcomes {
+		rows += c.outcomes[i].result.RowsAffected
+	}
+	return rows
 }
 
 // settle decides what becomes of the connection and what the caller is told.
@@ -71,7 +87,7 @@ func (c *Conn) roundTrip(ctx context.Context, may effect, requests []request) er
 // A connection lives on only if every reply was read to its end and the server did not
 // say that it is done with it: a reply left in the socket would be the next caller's
 // answer, and so somebody else's session.
-func (c *Conn) settle(w *watch, may effect, requests []request, sent bool, err error) error {
+func (c *Conn) settle(w *watch, may effect, sent bool, err error) error {
 	answered := err == nil || isNotApplied(err) || asServerError(err) != nil
 	if !answered {
 		c.leave(false)
@@ -82,8 +98,8 @@ func (c *Conn) settle(w *watch, may effect, requests []request, sent bool, err e
 		return &notAppliedError{err}
 	}
 	usable := !c.discards(err)
-	for i := range requests {
-		if e := requests[i].err; e != nil {
+	for i := range c.outcomes {
+		if e := c.outcomes[i].err; e != nil {
 			usable = usable && !c.discards(e)
 			if err == nil {
 				err = e
@@ -148,7 +164,7 @@ func (c *Conn) send(w *watch, count int) (sent bool, err error) {
 func (c *Conn) receiveAll(w *watch, requests []request) error {
 	w.receiving(c.readTimeout)
 	for i := range requests {
-		if err := c.receive(&requests[i]); err != nil {
+		if err := c.receive(&requests[i], &c.outcomes[i]); err != nil {
 			return err
 		}
 	}
@@ -156,7 +172,7 @@ func (c *Conn) receiveAll(w *watch, requests []request) error {
 }
 
 // receive reads one reply. The error is one of the exchange.
-func (c *Conn) receive(r *request) error {
+func (c *Conn) receive(r *request, o *outcome) error {
 	payload, err := c.first()
 	if err != nil {
 		return err
@@ -171,17 +187,17 @@ func (c *Conn) receive(r *request) error {
 		if err != nil {
 			return protocolError(err)
 		}
-		r.result = Result{RowsAffected: int64(ok.AffectedRows), LastInsertID: ok.LastInsertID, Warnings: int(ok.Warnings)}
+		o.result = Result{RowsAffected: int64(ok.AffectedRows), LastInsertID: ok.LastInsertID, Warnings: int(ok.Warnings)}
 		return c.ended(ok)
 	case wire.KindError:
-		return c.failed(r, payload)
+		return c.failed(r, o, payload)
 	default:
-		return c.receiveRows(r, payload)
+		return c.receiveRows(r, o, payload)
 	}
 }
 
 // receiveRows reads a reply of which the column count has come.
-func (c *Conn) receiveRows(r *request, payload []byte) error {
+func (c *Conn) receiveRows(r *request, o *outcome, payload []byte) error {
 	count, err := wire.ParseColumnCount(payload)
 	if err != nil {
 		return protocolError(err)
@@ -206,13 +222,13 @@ func (c *Conn) receiveRows(r *request, payload []byte) error {
 		case err != nil:
 			return protocolError(err)
 		case kind == wire.KindError:
-			return c.failed(r, payload)
+			return c.failed(r, o, payload)
 		case kind == wire.KindEnd:
 			end, err := wire.ParseEnd(payload, c.transport.capabilities)
 			if err != nil {
 				return protocolError(err)
 			}
-			r.result.Warnings = int(end.Warnings)
+			o.result.Warnings = int(end.Warnings)
 			return c.ended(end)
 		}
 		if r.prepared != nil {
@@ -223,8 +239,8 @@ func (c *Conn) receiveRows(r *request, payload []byte) error {
 		if err != nil {
 			return protocolError(err)
 		}
-		if r.row != nil && r.err == nil {
-			r.err = r.row(values)
+		if r.row != nil && o.err == nil {
+			o.err = r.row(values)
 		}
 	}
 }
@@ -266,7 +282,7 @@ func (c *Conn) ended(ok wire.OK) error {
 }
 
 // failed takes the server's error for one statement.
-func (c *Conn) failed(r *request, payload []byte) error {
+func (c *Conn) failed(r *request, o *outcome, payload []byte) error {
 	e, err := serverError(payload)
 	if err != nil {
 		return err
@@ -274,7 +290,7 @@ func (c *Conn) failed(r *request, payload []byte) error {
 	if r.prepared != nil && fateOf(e, c.server.mariadb).repeat == remedyPrepare {
 		c.statements.forget(r.statement)
 	}
-	r.err = e
+	o.err = e
 	return nil
 }
 

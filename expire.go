@@ -49,7 +49,7 @@ func (c *Conn) change(ctx context.Context, statement string, parameters []wire.P
 	if err := c.roundTrip(ctx, effectWrite, requests[:]); err != nil {
 		return err
 	}
-	if requests[0].result.RowsAffected == 0 {
+	if c.outcomes[0].result.RowsAffected == 0 {
 		return ErrNotFound
 	}
 	return nil

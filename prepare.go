@@ -2,6 +2,7 @@ package mysqlsession
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/mysqlsession/mysqlsession/internal/wire"
 )
@@ -60,7 +61,8 @@ func (s *statementCache) add(text string, id uint32, floor uint64) {
 		s.forget(oldest)
 	}
 	s.clock++
-	s.byText[text] = &preparedStatement{id: id, lastUsed: s.clock}
+	// A copy: the caller's requests must not be forced off its stack by the text.
+	s.byText[strings.Clone(text)] = &preparedStatement{id: id, lastUsed: s.clock}
 }
 
 // appendClosing appends what closes the statements that are no longer wanted.

@@ -65,7 +65,10 @@ func (c *Conn) Exec(ctx context.Context, statement string, arguments ...any) (Re
 	if requests[0].parameters, err = parameters(arguments); err == nil {
 		err = c.roundTrip(ctx, effectWrite, requests)
 	}
-	return requests[0].result, c.call("exec", err)
+	if err != nil {
+		return Result{}, c.call("exec", err)
+	}
+	return c.outcomes[0].result, nil
 }
 
 // Query runs one statement and calls each with every row. Arguments are as for Exec. An

@@ -89,7 +89,7 @@ func (s *Store) set(ctx context.Context, c *Conn, shape *schema, p *put) error {
 	if err := c.roundTrip(ctx, effectWrite, requests[:]); err != nil {
 		return err
 	}
-	if p.mustExist && requests[0].result.RowsAffected == 0 {
+	if p.mustExist && c.outcomes[0].result.RowsAffected == 0 {
 		return ErrNotFound
 	}
 	return nil
@@ -141,7 +141,7 @@ func (s *Store) setAll(ctx context.Context, c *Conn, shape *schema, p *put) erro
 		requests = s.appendMetadata(requests, c, p)
 	}
 	return c.transact(ctx, requests, func() error {
-		if p.mustExist && requests[live].result.RowsAffected == 0 {
+		if p.mustExist && c.outcomes[live].result.RowsAffected == 0 {
 			return ErrNotFound
 		}
 		return nil

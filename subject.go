@@ -81,7 +81,7 @@ func (s *Store) deleteSubject(ctx context.Context, c *Conn, shape *schema, q sub
 	var deleted int64
 	err := c.transact(ctx, requests, func() error {
 		for i := range requests[1:counted] {
-			deleted += requests[1+i].result.RowsAffected
+			deleted += c.outcomes[1+i].result.RowsAffected
 		}
 		return nil
 	})

@@ -47,8 +47,8 @@ func (c *Conn) commit(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	committed := requests[0].err == nil && requests[1].err != nil
-	if requests[1].err != nil {
+	committed := c.outcomes[0].err == nil && c.outcomes[1].err != nil
+	if c.outcomes[1].err != nil {
 		c.abort() // nobody must get it while it does not commit by itself
 	}
 	if committed {

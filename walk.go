@@ -53,11 +53,8 @@ func (s *Store) DeleteAll(ctx context.Context, name string) (int64, error) {
 		var deleted int64
 		err := s.do(ctx, "delete all", func(c *Conn, _ *schema) error {
 			requests := s.appendDeletes([]request{beginRequest()}, name, keys)
-			deleted = 0
 			return c.transact(ctx, requests, func() error {
-				for i := range requests {
-					deleted += requests[i].result.RowsAffected
-				}
+				deleted = c.affected()
 				return nil
 			})
 		})
