@@ -7,34 +7,6 @@ import (
 
 // Scaffold: replaced file by file.
 
-type Conn struct{}
-
-func Connect(ctx context.Context, cfg Config) (*Conn, error) { panic("scaffold") }
-func (c *Conn) Close() error                                 { panic("scaffold") }
-func (c *Conn) Ping(ctx context.Context) error               { panic("scaffold") }
-func (c *Conn) ServerVersion() string                        { panic("scaffold") }
-func (c *Conn) Exec(ctx context.Context, statement string, args ...any) (Result, error) {
-	panic("scaffold")
-}
-func (c *Conn) Query(ctx context.Context, statement string, each func(row Row) error, args ...any) error {
-	panic("scaffold")
-}
-
-type Result struct {
-	RowsAffected int64
-	LastInsertID uint64
-	Warnings     int
-}
-
-// Row is valid during the callback only
-type Row struct{}
-
-func (r Row) Len() int                   { panic("scaffold") }
-func (r Row) IsNull(i int) bool          { panic("scaffold") }
-func (r Row) Bytes(i int) []byte         { panic("scaffold") }
-func (r Row) String(i int) string        { panic("scaffold") }
-func (r Row) Int64(i int) (int64, error) { panic("scaffold") }
-
 type Pool struct{}
 type PoolConn struct{}
 
@@ -97,5 +69,6 @@ func (s *Store) Pool() *Pool                                               { pan
 func (s *Store) Close() error                                              { panic("scaffold") }
 
 func ParseConfig(dsn string) (Config, error) { panic("scaffold") }
-func serverErrorMeaning(code uint16) string  { return "" }
-func notWritable(code uint16) bool           { return false }
+
+func (cfg Config) withDefaults() Config { return cfg }
+func (cfg *Config) validate() error     { return nil }

@@ -33,6 +33,9 @@ func NewStream(source io.Reader) *Stream { return &Stream{source: source} }
 // frames says.
 func (s *Stream) Begin(frames int) { s.sequence = uint8(frames) }
 
+// Sequence is the sequence number that is expected next: one more than the last packet's.
+func (s *Stream) Sequence() uint8 { return s.sequence }
+
 // Buffered is the number of bytes that were read from the source and not yet taken.
 func (s *Stream) Buffered() int { return s.end - s.start }
 

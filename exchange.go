@@ -1,0 +1,454 @@
+package mysqlsession
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/mysqlsession/mysqlsession/internal/wire"
+)
+
+// request is one statement of a round trip.
+type request struct {
+	statement  string
+	parameters []wire.Parameter
+	ping       bool // COM_PING in place of a statement
+	// columns is how many columns a row must have; 0: any number, and no row is
+	// wanted if row is nil.
+	columns int
+	// row gets each row; the values are valid until it returns. After its first error
+	// the remaining rows are read and dropped.
+	row func(values []wire.Value) error
+
+	result   Result
+	err      error // the server's error for this statement, or row's
+	prepared *preparedStatement
+}
+
+// effect is what the requests of a round trip may have done when the connection is lost
+// behind them.
+type effect uint8
+
+const (
+	effectNone    effect = iota // they read
+	effectPending               // they wrote in a transaction that only a later COMMIT makes real
+	effectWrite                 // they wrote
+)
+
+// roundTrip writes the requests in one piece and reads all their replies. It returns the
+// first error: of the exchange, after which the connection is closed, or of a statement.
+// Statements behind a failed one have run too.
+func (c *Conn) roundTrip(ctx context.Context, may effect, requests []request) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		c.leave(true)
+		return &notAppliedError{contextError(ctx, err)}
+	}
+	w := c.watch(ctx)
+	sent := false
+	err := c.prepare(&w, requests)
+	if err == nil {
+		c.out = c.statements.appendClosing(c.out[:0])
+		err = c.encode(requests)
+	}
+	if err == nil {
+		sent, err = c.send(&w, len(requests))
+	}
+	if err == nil {
+		err = c.receiveAll(&w, requests)
+	}
+	w.stop()
+	return c.settle(&w, may, requests, sent, err)
+}
+
+// settle decides what becomes of the connection and what the caller is told.
+//
+// A connection lives on only if every reply was read to its end and the server did not
+// say that it is done with it: a reply left in the socket would be the next caller's
+// answer, and so somebody else's session.
+func (c *Conn) settle(w *watch, may effect, requests []request, sent bool, err error) error {
+	var refused *ServerError
+	var own *notAppliedError
+	switch {
+	case err == nil:
+		usable := true
+		for i := range requests {
+			if e := requests[i].err; e != nil {
+				if errors.As(e, &refused) && fateOf(refused, c.server.mariadb).discard {
+					usable = false
+				}
+				if err == nil {
+					err = e
+				}
+			}
+		}
+		c.leave(usable)
+		return c.outcome(may, err)
+	case errors.As(err, &refused), errors.As(err, &own):
+		// A statement could not be prepared, or was not sent: everything that was sent
+		// has been answered.
+		c.leave(refused == nil || !fateOf(refused, c.server.mariadb).discard)
+		return &notAppliedError{err}
+	}
+	c.leave(false)
+	err = w.cause(err)
+	if sent && may == effectWrite && !errors.As(err, &own) {
+		return &unknownOutcomeError{err}
+	}
+	return &notAppliedError{err}
+}
+
+// outcome marks a statement's error with what it says of the work.
+func (c *Conn) outcome(may effect, err error) error {
+	var refused *ServerError
+	if err == nil || !errors.As(err, &refused) {
+		return err
+	}
+	if may == effectWrite && fateOf(refused, c.server.mariadb).repeat == remedyUnknown {
+		return &unknownOutcomeError{err}
+	}
+	return &notAppliedError{err}
+}
+
+// encode appends the requests to c.out.
+func (c *Conn) encode(requests []request) error {
+	for i := range requests {
+		r := &requests[i]
+		start := len(c.out)
+		switch {
+		case r.ping:
+			c.out = wire.AppendPing(c.out)
+		case r.prepared != nil:
+			c.out = wire.AppendExecute(c.out, r.prepared.id, r.parameters)
+		case len(r.parameters) == 0:
+			c.out = wire.AppendQuery(c.out, r.statement)
+		default:
+			var ok bool
+			if c.out, ok = wire.AppendLiteralQuery(c.out, r.statement, r.parameters); !ok {
+				return &notAppliedError{errParameterCount}
+			}
+		}
+		// The server counts one byte less than max_allowed_packet says.
+		if size, limit := len(c.out)-start, c.server.maxAllowedPacket; limit > 0 && size >= limit {
+			return &notAppliedError{detail(ErrValueTooLarge, "request of %d bytes, server's max_allowed_packet is %d", size, limit)}
+		}
+	}
+	return nil
+}
+
+var errParameterCount = errors.New(prefix + "number of arguments differs from the statement's placeholders")
+
+// send writes c.out, which holds count requests. It reports whether the server may have
+// one of them whole: it does not run what it has only a part of.
+func (c *Conn) send(w *watch, count int) (sent bool, err error) {
+	w.sending(c.sendTimeout)
+	c.roundTrips++
+	n, err := c.transport.Write(c.out)
+	return n == len(c.out) || n > 0 && count > 1, err
+}
+
+// receiveAll reads the reply to each request.
+func (c *Conn) receiveAll(w *watch, requests []request) error {
+	w.receiving(c.readTimeout)
+	for i := range requests {
+		if err := c.receive(&requests[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receive reads one reply. The error is one of the exchange.
+func (c *Conn) receive(r *request) error {
+	payload, err := c.first()
+	if err != nil {
+		return err
+	}
+	kind, err := wire.ReplyKind(payload)
+	if err != nil {
+		return protocolError(err)
+	}
+	switch kind {
+	case wire.KindOK:
+		ok, err := wire.ParseOK(payload)
+		if err != nil {
+			return protocolError(err)
+		}
+		r.result = Result{RowsAffected: int64(ok.AffectedRows), LastInsertID: ok.LastInsertID, Warnings: int(ok.Warnings)}
+		return c.ended(ok)
+	case wire.KindError:
+		return c.failed(r, payload)
+	default:
+		return c.receiveRows(r, payload)
+	}
+}
+
+// receiveRows reads a reply of which the column count has come.
+func (c *Conn) receiveRows(r *request, payload []byte) error {
+	count, err := wire.ParseColumnCount(payload)
+	if err != nil {
+		return protocolError(err)
+	}
+	if r.columns != 0 && r.columns != count {
+		return detail(ErrProtocol, "reply of %d columns where %d were asked for", count, r.columns)
+	}
+	if err := c.readColumns(count); err != nil {
+		return err
+	}
+	if cap(c.values) < count {
+		c.values = make([]wire.Value, count)
+	}
+	values := c.values[:count]
+	for {
+		payload, err := c.next()
+		if err != nil {
+			return err
+		}
+		kind, err := wire.ItemKind(payload, c.transport.capabilities)
+		switch {
+		case err != nil:
+			return protocolError(err)
+		case kind == wire.KindError:
+			return c.failed(r, payload)
+		case kind == wire.KindEnd:
+			end, err := wire.ParseEnd(payload, c.transport.capabilities)
+			if err != nil {
+				return protocolError(err)
+			}
+			r.result.Warnings = int(end.Warnings)
+			return c.ended(end)
+		}
+		if r.prepared != nil {
+			err = wire.DecodeBinaryRow(payload, c.columns, values)
+		} else {
+			err = wire.DecodeTextRow(payload, values)
+		}
+		if err != nil {
+			return protocolError(err)
+		}
+		if r.row != nil && r.err == nil {
+			r.err = r.row(values)
+		}
+	}
+}
+
+// readColumns reads count definitions, and what ends them, into c.columns.
+func (c *Conn) readColumns(count int) error {
+	c.columns = c.columns[:0]
+	for range count {
+		payload, err := c.next()
+		if err != nil {
+			return err
+		}
+		column, err := wire.ParseColumn(payload)
+		if err != nil {
+			return protocolError(err)
+		}
+		c.columns = append(c.columns, column)
+	}
+	if count == 0 || c.transport.capabilities&wire.CapabilityDeprecateEOF != 0 {
+		return nil
+	}
+	payload, err := c.next()
+	if err != nil {
+		return err
+	}
+	if kind, err := wire.ItemKind(payload, c.transport.capabilities); err != nil || kind != wire.KindEnd {
+		return protocolError(wire.ErrMalformed)
+	}
+	return nil
+}
+
+// ended takes the status that ends a reply.
+func (c *Conn) ended(ok wire.OK) error {
+	c.status = ok.Status
+	if ok.Status&wire.StatusMoreResults != 0 {
+		return detail(ErrProtocol, "a statement gave more than one result")
+	}
+	return nil
+}
+
+// failed takes the server's error for one statement.
+func (c *Conn) failed(r *request, payload []byte) error {
+	e, err := serverError(payload)
+	if err != nil {
+		return err
+	}
+	if r.prepared != nil && fateOf(e, c.server.mariadb).repeat == remedyPrepare {
+		c.statements.forget(r.statement)
+	}
+	r.err = e
+	return nil
+}
+
+func serverError(payload []byte) (*ServerError, error) {
+	f, err := wire.ParseFailure(payload)
+	if err != nil {
+		return nil, protocolError(err)
+	}
+	return &ServerError{Code: f.Code, SQLState: f.State, Message: string(f.Message)}, nil
+}
+
+// first reads the first packet of a reply. A server that closes an idle connection may
+// have said so before it read the request: an error with sequence number 0, and the
+// request has not been executed.
+func (c *Conn) first() ([]byte, error) {
+	c.stream.Begin(1)
+	payload, err := c.stream.Next(c.packetLimit)
+	if errors.Is(err, wire.ErrSequence) && c.stream.Sequence() == 1 {
+		if e, bad := serverError(payload); bad == nil {
+			return nil, &goodbyeError{e}
+		}
+	}
+	return payload, c.readError(err)
+}
+
+// goodbyeError is the server's notice that it closes the connection on its own account.
+type goodbyeError struct{ notice *ServerError }
+
+func (e *goodbyeError) Error() string { return "server closed the connection: " + e.notice.Error() }
+func (e *goodbyeError) Unwrap() []error {
+	return []error{ErrUnavailable}
+}
+
+func (c *Conn) next() ([]byte, error) {
+	payload, err := c.stream.Next(c.packetLimit)
+	return payload, c.readError(err)
+}
+
+func (c *Conn) readError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, wire.ErrTooLarge):
+		return detail(ErrPacketTooLarge, "a reply packet of more than %d bytes", c.packetLimit)
+	case errors.Is(err, wire.ErrSequence), errors.Is(err, wire.ErrMalformed):
+		return protocolError(err)
+	default:
+		return err
+	}
+}
+
+func protocolError(err error) error { return detail(ErrProtocol, "%v", err) }
+
+// watch bounds one round trip by its context and the connection's timeouts.
+type watch struct {
+	conn     *Conn
+	ctx      context.Context
+	deadline time.Time // the context's; zero: none
+	limit    time.Duration
+	phase    string
+	cancel   func() bool // nil: the context cannot end
+	ended    bool        // the context ended during the round trip
+}
+
+func (c *Conn) watch(ctx context.Context) watch {
+	w := watch{conn: c, ctx: ctx}
+	w.deadline, _ = ctx.Deadline()
+	if ctx.Done() != nil {
+		c.interrupting.Store(false)
+		w.cancel = context.AfterFunc(ctx, c.interrupt)
+	}
+	return w
+}
+
+// sending and receiving set the socket's deadline for what comes next.
+func (w *watch) sending(limit time.Duration) {
+	w.phase, w.limit = "the request could not be sent", limit
+	_ = w.conn.transport.SetWriteDeadline(w.until(limit)) // on a closed connection the write fails
+	w.recheck()
+}
+
+func (w *watch) receiving(limit time.Duration) {
+	w.phase, w.limit = "no reply", limit
+	_ = w.conn.transport.SetReadDeadline(w.until(limit)) // on a closed connection the read fails
+	w.recheck()
+}
+
+func (w *watch) until(limit time.Duration) time.Time {
+	if limit <= 0 {
+		return w.deadline
+	}
+	t := time.Now().Add(limit)
+	if !w.deadline.IsZero() && w.deadline.Before(t) {
+		return w.deadline
+	}
+	return t
+}
+
+// recheck sees that a deadline set just now did not undo the interruption by a context
+// that ended just before. The interruption marks itself before it sets its deadline, so
+// either we see the mark here or its deadline comes after ours.
+func (w *watch) recheck() {
+	if w.cancel != nil && w.conn.interrupting.Load() {
+		_ = w.conn.transport.SetDeadline(longAgo)
+	}
+}
+
+// stop ends the watch. When the context has ended, it waits for the interruption, which
+// would otherwise hit the connection's next user.
+func (w *watch) stop() {
+	if w.cancel != nil && !w.cancel() {
+		<-w.conn.interrupted
+		w.ended = true
+	}
+}
+
+// cause says why the exchange failed: the context's error if that is what ended it, a
+// timeout by its name, else the loss of the connection.
+func (w *watch) cause(err error) error {
+	if w.conn.closed() && !w.ended && errors.Is(err, net.ErrClosed) {
+		return ErrClosed
+	}
+	if errors.Is(err, ErrProtocol) || errors.Is(err, ErrPacketTooLarge) {
+		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if ctxErr := w.ctx.Err(); ctxErr != nil {
+			return contextError(w.ctx, ctxErr)
+		}
+		// The socket's clock may be a moment ahead of the context's.
+		if !w.deadline.IsZero() && !time.Now().Before(w.deadline) {
+			return context.DeadlineExceeded
+		}
+		return &lostError{cause: err, text: w.phase + " within " + w.limit.String()}
+	}
+	if w.ended {
+		return contextError(w.ctx, w.ctx.Err())
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &lostError{cause: err, text: "server closed the connection"}
+	}
+	var bye *goodbyeError
+	if errors.As(err, &bye) {
+		return &notAppliedError{err}
+	}
+	return &lostError{cause: err, text: "connection lost: " + err.Error()}
+}
+
+// lostError is a connection that ended, or fell silent, in mid-call.
+type lostError struct {
+	cause error
+	text  string
+}
+
+func (e *lostError) Error() string   { return e.text }
+func (e *lostError) Unwrap() []error { return []error{ErrUnavailable, e.cause} }
+
+// contextError is the context's error, and the cause it was given, if another.
+func contextError(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, err) {
+		return &causeError{err, cause}
+	}
+	return err
+}
+
+type causeError struct{ err, cause error }
+
+func (e *causeError) Error() string   { return e.err.Error() + ": " + trimPrefix(e.cause) }
+func (e *causeError) Unwrap() []error { return []error{e.err, e.cause} }

@@ -1,0 +1,129 @@
+package mysqlsession
+
+import "strings"
+
+// fate is what a server's error means for the connection and for the work.
+type fate struct {
+	discard bool   // the connection must not be used again
+	repeat  remedy // what may be done about the work
+}
+
+// remedy says whether work that failed may be done again.
+type remedy uint8
+
+const (
+	remedyNone      remedy = iota // the caller must know
+	remedyElsewhere               // not applied; another connection may succeed
+	remedyAgain                   // rolled back; the same transaction may succeed
+	remedyPrepare                 // not executed; the statement has to be prepared anew
+	remedyUnknown                 // the server cannot say whether the work was applied
+)
+
+// fateOf classifies an error that a logged-in server reported. Codes above 1900 mean
+// different things on MySQL and on MariaDB. A code that is not listed follows its SQLSTATE.
+func fateOf(e *ServerError, mariadb bool) fate {
+	switch e.Code {
+	case 1213, // a deadlock's victim: the server has rolled the transaction back
+		3101, // Group Replication's certification failed: rolled back
+		1020: // MariaDB with innodb_snapshot_isolation: the row changed since the snapshot
+		return fate{repeat: remedyAgain}
+	case 1205: // lock wait timeout: the statement is rolled back, its transaction is open
+		return fate{repeat: remedyAgain}
+	case 1243, 1615: // the handle is unknown, or a table under it changed: nothing ran
+		return fate{repeat: remedyPrepare}
+	case 1290, 1792, 1836: // read-only: refused before anything ran
+		return fate{discard: true, repeat: remedyElsewhere}
+	case 1047, // Galera: this node does not serve now
+		1053,       // shutting down
+		1040, 1203: // too many connections; from a proxy also in mid-session
+		return fate{discard: true, repeat: remedyElsewhere}
+	case 1077, 1079, 1080, // the server is going
+		1153,             // a packet over max_allowed_packet: the server closes
+		1156, 1157, 1835, // it could not make sense of what was sent
+		1158, 1159, 1160, 1161, 1184: // it saw a network error
+		return fate{discard: true}
+	case 1180, // an error during COMMIT
+		1105: // "unknown error", how proxies say that they lost the server behind them
+		return fate{discard: true, repeat: remedyUnknown}
+	case 1927: // MariaDB: connection was killed
+		return fate{discard: true}
+	case 3168, 3169, 3032, 4031: // MySQL: unavailable, killed, offline mode, idle too long
+		return fate{discard: !mariadb}
+	}
+	switch {
+	case e.Code >= 2000 && e.Code < 3000, e.Code >= 9001 && e.Code <= 9006:
+		// Client codes on the wire, and ProxySQL's own: the server behind it is gone.
+		return fate{discard: true, repeat: remedyUnknown}
+	case strings.HasPrefix(e.SQLState, "08"): // connection exception
+		return fate{discard: true}
+	case strings.HasPrefix(e.SQLState, "40"): // transaction rollback
+		return fate{repeat: remedyAgain}
+	case e.SQLState == "25006": // read-only transaction
+		return fate{discard: true, repeat: remedyElsewhere}
+	}
+	return fate{}
+}
+
+// notWritable reports whether the code says that the server takes no writes.
+func notWritable(code uint16) bool { return code == 1290 || code == 1792 || code == 1836 }
+
+// serverErrorMeaning says in our own words what a code means: the server's words may
+// quote keys and data. "": not listed.
+func serverErrorMeaning(code uint16) string {
+	switch code {
+	case 1040, 1203:
+		return "too many connections"
+	case 1044, 1045:
+		return "access denied"
+	case 1047:
+		return "node not ready"
+	case 1049:
+		return "unknown database"
+	case 1053:
+		return "server shutting down"
+	case 1054:
+		return "unknown column"
+	case 1062:
+		return "duplicate key"
+	case 1064:
+		return "statement not understood"
+	case 1114, 1021:
+		return "disk or table full"
+	case 1115:
+		return "unknown character set"
+	case 1129, 1130:
+		return "this host may not connect"
+	case 1142, 1143, 1227, 1370:
+		return "privilege missing"
+	case 1146:
+		return "no such table"
+	case 1153:
+		return "packet over max_allowed_packet"
+	case 1193:
+		return "unknown server variable"
+	case 1205:
+		return "lock wait timeout"
+	case 1213:
+		return "deadlock"
+	case 1226:
+		return "account limit reached"
+	case 1290, 1792, 1836:
+		return "server is read-only"
+	case 1298:
+		return "unknown time zone"
+	case 1317:
+		return "statement interrupted"
+	case 1366, 1406, 1264, 1292:
+		return "value does not fit its column"
+	case 1451, 1452:
+		return "foreign key violated"
+	case 1461:
+		return "too many prepared statements"
+	case 1862, 1820:
+		return "password expired"
+	case 1969, 3024:
+		return "statement timeout"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,160 @@
+package mysqlsession
+
+import (
+	"strconv"
+	"strings"
+)
+
+// tables names a store's two tables as SQL text does: each part in backticks, "`a`.`b`".
+type tables struct{ sessions, metadata string }
+
+// quoteTable turns a validated "name" or "database.name" into SQL.
+func quoteTable(name string) string {
+	return "`" + strings.ReplaceAll(name, ".", "`.`") + "`"
+}
+
+// The parts that statements share.
+//
+// A key of an old table compares without regard to case and trailing spaces. The indexed
+// comparison finds the row, and the one of bytes sees that it is the one meant.
+const (
+	isSession = "sid = ? AND CAST(sid AS BINARY) = ? AND CAST(name AS BINARY) = ?"
+	isLive    = "exp >= FROM_UNIXTIME(?) AND data IS NOT NULL"
+)
+
+// ladder is how many rows one text may be made for. Few sizes keep the number of
+// prepared statements small.
+var ladder = [...]int{1, 2, 4, 8, 16, 32, 64, 128}
+
+// ladderTop is the most rows of one statement.
+const ladderTop = 128
+
+// rungUp is the smallest size that holds n rows, for lists that can be filled up.
+func rungUp(n int) int {
+	for _, size := range ladder {
+		if size >= n {
+			return size
+		}
+	}
+	return ladderTop
+}
+
+// rungDown is the largest size that n rows fill.
+func rungDown(n int) int {
+	for i := len(ladder) - 1; i > 0; i-- {
+		if ladder[i] <= n {
+			return ladder[i]
+		}
+	}
+	return 1
+}
+
+// repeat is n times item, with commas between.
+func repeat(item string, n int) string {
+	return strings.Repeat(item+", ", n-1) + item
+}
+
+// selectSessions reads the live ones of n sessions: parameters are n ids and now. A value
+// of more than limit bytes comes as NULL: it could not be read, and it must neither cost
+// the connection nor the rows beside it.
+func selectSessions(t tables, n, limit int) string {
+	return "SELECT sid, name, IF(LENGTH(data) > " + strconv.Itoa(limit) + ", NULL, data), UNIX_TIMESTAMP(exp) FROM " + t.sessions +
+		" WHERE " + among(n) + " AND " + isLive
+}
+
+// selectValue is selectSessions for one session, without its expiry.
+func selectValue(t tables, limit int) string {
+	return "SELECT sid, name, IF(LENGTH(data) > " + strconv.Itoa(limit) + ", NULL, data) FROM " + t.sessions +
+		" WHERE sid = ? AND " + isLive
+}
+
+func among(n int) string {
+	if n == 1 {
+		return "sid = ?"
+	}
+	return "sid IN (" + repeat("?", n) + ")"
+}
+
+// upsertSessions stores n sessions: parameters are id, name, value and expiry of each.
+// The id is written anew too: an old table may hold it in other case.
+func upsertSessions(t tables, n int, rowAlias bool) string {
+	return "INSERT INTO " + t.sessions + " (sid, name, data, exp) VALUES " + repeat("(?, ?, ?, FROM_UNIXTIME(?))", n) +
+		onDuplicate(rowAlias, "sid", "name", "data", "exp")
+}
+
+// upsertMetadata stores n metadata rows: parameters are audience, subject and id of each.
+func upsertMetadata(t tables, n int, rowAlias bool) string {
+	return "INSERT INTO " + t.metadata + " (aud, sub, sid) VALUES " + repeat("(?, ?, ?)", n) +
+		onDuplicate(rowAlias, "aud", "sub", "sid")
+}
+
+// onDuplicate takes the new row's columns over. MariaDB and old MySQL know only
+// VALUES(column) for the new row; it is deprecated where the row can have an alias
+// (https://dev.mysql.com/doc/refman/en/insert-on-duplicate.html).
+func onDuplicate(rowAlias bool, columns ...string) string {
+	from, to, alias := "VALUES(", ")", ""
+	if rowAlias {
+		from, to, alias = "new.", "", " AS new"
+	}
+	assignments := make([]string, len(columns))
+	for i, column := range columns {
+		assignments[i] = column + " = " + from + column + to
+	}
+	return alias + " ON DUPLICATE KEY UPDATE " + strings.Join(assignments, ", ")
+}
+
+// replaceSession stores a session only where it is live: parameters are value and expiry,
+// then the session and now.
+func replaceSession(t tables) string {
+	return "UPDATE " + t.sessions + " SET data = ?, exp = FROM_UNIXTIME(?) WHERE " + isSession + " AND " + isLive
+}
+
+// exchangeSession is replaceSession where the value still has the digest that is the last
+// parameter.
+func exchangeSession(t tables) string { return replaceSession(t) + " AND SHA2(data, 256) = ?" }
+
+// touchSession moves the expiry of a live session: parameters are expiry, session, now.
+func touchSession(t tables) string {
+	return "UPDATE " + t.sessions + " SET exp = FROM_UNIXTIME(?) WHERE " + isSession + " AND " + isLive
+}
+
+// endSession brings an expiry forward, never back: parameters are expiry and session.
+func endSession(t tables) string {
+	return "UPDATE " + t.sessions + " SET exp = LEAST(exp, FROM_UNIXTIME(?)) WHERE " + isSession
+}
+
+// endLiveSession is endSession of one that is live: now is the last parameter.
+func endLiveSession(t tables) string { return endSession(t) + " AND " + isLive }
+
+// deleteSession removes one session: parameters are the session's.
+func deleteSession(t tables) string { return "DELETE FROM " + t.sessions + " WHERE " + isSession }
+
+// deleteSessions removes n sessions of a name: parameters are the ids and the name.
+func deleteSessions(t tables, n int) string {
+	return "DELETE FROM " + t.sessions + " WHERE " + among(n) + " AND CAST(name AS BINARY) = ?"
+}
+
+// selectSubject reads a page of a subject's sessions, in the order of their ids:
+// parameters are audience, subject, the last page's last id, now, and the page's size.
+func selectSubject(t tables) string {
+	return "SELECT m.sid, m.aud, m.sub, s.sid, s.name, UNIX_TIMESTAMP(s.exp), " +
+		"s.exp >= FROM_UNIXTIME(?) AND s.data IS NOT NULL FROM " +
+		t.metadata + " m JOIN " + t.sessions + " s ON s.sid = m.sid WHERE m.aud = ? AND m.sub = ? AND m.sid > ? ORDER BY m.sid LIMIT ?"
+}
+
+// selectPage reads a page of all ids and names in the order of the ids: parameters are
+// the last page's last id and the page's size.
+func selectPage(t tables) string {
+	return "SELECT sid, name FROM " + t.sessions + " WHERE sid > ? ORDER BY sid LIMIT ?"
+}
+
+// selectExpired reads ids of expired sessions: parameters are now and how many.
+func selectExpired(t tables) string {
+	return "SELECT sid FROM " + t.sessions + " WHERE exp < FROM_UNIXTIME(?) OR exp IS NULL ORDER BY exp LIMIT ?"
+}
+
+// deleteExpired removes those of n sessions that are expired still: parameters are the
+// ids and now.
+func deleteExpired(t tables, n int) string {
+	return "DELETE FROM " + t.sessions + " WHERE " + among(n) + " AND (exp < FROM_UNIXTIME(?) OR exp IS NULL)"
+}
