@@ -171,3 +171,11 @@ type Config struct {
 	// background work. nil: nothing is logged. Neither passwords nor session ids are logged.
 	Logger *slog.Logger
 }
+
+// logger is the configured one, or one that drops everything.
+func (cfg *Config) logger() *slog.Logger {
+	if cfg.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return cfg.Logger
+}

@@ -129,6 +129,33 @@ type notAppliedError struct{ err error }
 func (e *notAppliedError) Error() string { return e.err.Error() }
 func (e *notAppliedError) Unwrap() error { return e.err }
 
+// SafeToRetry reports whether the server is known not to have applied the work that err
+// ended: nothing reached it, or it refused, or rolled back.
+func SafeToRetry(err error) bool {
+	return isNotApplied(err) || errors.Is(err, ErrBacklogFull) || errors.Is(err, ErrAcquireTimeout)
+}
+
+func isNotApplied(err error) bool {
+	if err == nil {
+		return false
+	}
+	var n *notAppliedError
+	return errors.As(err, &n)
+}
+
+// asServerError is the server's error in err's chain, or nil.
+func asServerError(err error) *ServerError {
+	if err == nil {
+		return nil
+	}
+	if e, ok := err.(*ServerError); ok {
+		return e
+	}
+	var e *ServerError
+	errors.As(err, &e)
+	return e
+}
+
 // callError puts the operation, and where it went, before an error's text.
 type callError struct {
 	operation string

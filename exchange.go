@@ -72,47 +72,39 @@ func (c *Conn) roundTrip(ctx context.Context, may effect, requests []request) er
 // say that it is done with it: a reply left in the socket would be the next caller's
 // answer, and so somebody else's session.
 func (c *Conn) settle(w *watch, may effect, requests []request, sent bool, err error) error {
-	var refused *ServerError
-	var own *notAppliedError
-	switch {
-	case err == nil:
-		usable := true
-		for i := range requests {
-			if e := requests[i].err; e != nil {
-				if errors.As(e, &refused) && fateOf(refused, c.server.mariadb).discard {
-					usable = false
-				}
-				if err == nil {
-					err = e
-				}
-			}
+	answered := err == nil || isNotApplied(err) || asServerError(err) != nil
+	if !answered {
+		c.leave(false)
+		err = w.cause(err)
+		if sent && may == effectWrite && !isNotApplied(err) {
+			return &unknownOutcomeError{err}
 		}
-		c.leave(usable)
-		return c.outcome(may, err)
-	case errors.As(err, &refused), errors.As(err, &own):
-		// A statement could not be prepared, or was not sent: everything that was sent
-		// has been answered.
-		c.leave(refused == nil || !fateOf(refused, c.server.mariadb).discard)
 		return &notAppliedError{err}
 	}
-	c.leave(false)
-	err = w.cause(err)
-	if sent && may == effectWrite && !errors.As(err, &own) {
-		return &unknownOutcomeError{err}
+	usable := !c.discards(err)
+	for i := range requests {
+		if e := requests[i].err; e != nil {
+			usable = usable && !c.discards(e)
+			if err == nil {
+				err = e
+			}
+		}
 	}
-	return &notAppliedError{err}
-}
-
-// outcome marks a statement's error with what it says of the work.
-func (c *Conn) outcome(may effect, err error) error {
-	var refused *ServerError
-	if err == nil || !errors.As(err, &refused) {
+	c.leave(usable)
+	refused := asServerError(err)
+	if refused == nil {
 		return err
 	}
 	if may == effectWrite && fateOf(refused, c.server.mariadb).repeat == remedyUnknown {
 		return &unknownOutcomeError{err}
 	}
 	return &notAppliedError{err}
+}
+
+// discards reports whether the server's error says that the connection is done for.
+func (c *Conn) discards(err error) bool {
+	refused := asServerError(err)
+	return refused != nil && fateOf(refused, c.server.mariadb).discard
 }
 
 // encode appends the requests to c.out.

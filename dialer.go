@@ -1,0 +1,134 @@
+package mysqlsession
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	// The pause after failed dials doubles from firstPause to lastPause, each time
+	// shortened at random by up to a half, so that a fleet does not come back as one.
+	firstPause = 50 * time.Millisecond
+	lastPause  = 2 * time.Second
+	// refusedPause follows an answer that only a person can change, such as a wrong
+	// password: servers count such attempts and lock accounts and hosts out.
+	refusedPause = time.Second
+)
+
+// dialer opens connections for a pool: so many at a time, and none for a while after a
+// failure. While it pauses, whoever wants a connection is told at once why there is none.
+type dialer struct {
+	connect func(ctx context.Context) (*Conn, error)
+	tokens  chan struct{} // one for each dial under way
+
+	// mu guards what follows; nothing blocks under it.
+	mu       sync.Mutex
+	failures int       // in a row
+	last     error     // of the last failure
+	until    time.Time // the pause's end
+	probing  bool      // one dial tries whether the server is back
+}
+
+func newDialer(concurrent int, connect func(ctx context.Context) (*Conn, error)) *dialer {
+	return &dialer{connect: connect, tokens: make(chan struct{}, concurrent)}
+}
+
+// dial opens a connection, or fails fast.
+func (d *dialer) dial(ctx context.Context) (*Conn, error) {
+	select {
+	case d.tokens <- struct{}{}:
+	case <-ctx.Done():
+		return nil, &notAppliedError{contextError(ctx, ctx.Err())}
+	}
+	defer func() { <-d.tokens }()
+	probe, err := d.admit()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := d.guarded(ctx)
+	d.report(probe, err)
+	if err != nil {
+		return nil, &notAppliedError{err}
+	}
+	return conn, nil
+}
+
+// guarded connects and turns a panic, in a hook or below, into an error: it would end the
+// process, as a pool's connections are made on goroutines of their own.
+func (d *dialer) guarded(ctx context.Context) (conn *Conn, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf(prefix+"connecting panicked: %v", r)
+		}
+	}()
+	return d.connect(ctx)
+}
+
+// admit lets a dial pass, when the server is up or it is time to try. One dial tries
+// alone; the others wait for what it finds.
+func (d *dialer) admit() (probe bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failures == 0 {
+		return false, nil
+	}
+	if d.probing || time.Now().Before(d.until) {
+		return false, &notAppliedError{&pausedError{d.last}}
+	}
+	d.probing = true
+	return true, nil
+}
+
+// report takes what came of a dial.
+func (d *dialer) report(probe bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if probe {
+		d.probing = false
+	}
+	if err == nil {
+		d.failures, d.last = 0, nil
+		return
+	}
+	if errors.Is(err, context.Canceled) {
+		return // the pool closes: it says nothing of the server
+	}
+	d.last = err
+	if !probe && d.failures > 0 {
+		return // one of several that were under way together
+	}
+	pause := min(firstPause<<min(d.failures, 10), lastPause)
+	if refusedForGood(err) {
+		pause = max(pause, refusedPause)
+	}
+	d.failures++
+	d.until = time.Now().Add(pause - rand.N(pause/2+1))
+}
+
+// refusedForGood reports whether trying again soon is of no use.
+func refusedForGood(err error) bool {
+	var refused *ServerError
+	if !errors.As(err, &refused) {
+		return errors.Is(err, ErrTLSUnavailable) || errors.Is(err, ErrKeyRetrieval)
+	}
+	switch refused.Code {
+	case 1040, 1203, 1226, 1047, 1053, 3032: // load, or a server that comes or goes
+		return false
+	default:
+		return true
+	}
+}
+
+// pausedError is what callers get without a try of their own.
+type pausedError struct{ last error }
+
+func (e *pausedError) Error() string {
+	return prefix + "no connection, last attempt: " + trimPrefix(e.last)
+}
+func (e *pausedError) Unwrap() []error {
+	return []error{ErrUnavailable, e.last}
+}

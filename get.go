@@ -1,0 +1,121 @@
+package mysqlsession
+
+import (
+	"context"
+
+	"github.com/mysqlsession/mysqlsession/internal/wire"
+)
+
+// Get returns the value of a live session, a copy that is the caller's. An empty value is
+// not nil. Errors: ErrNotFound; ErrPacketTooLarge for a value that another program stored
+// and that MaxPacketSize does not let through.
+func (s *Store) Get(ctx context.Context, name, key string) ([]byte, error) {
+	if err := checkSession(name, key); err != nil {
+		return nil, &callError{"get", err}
+	}
+	var value []byte
+	err := s.do(ctx, "get", func(c *Conn, _ *schema) (err error) {
+		value, err = s.get(ctx, c, name, key)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+func (s *Store) get(ctx context.Context, c *Conn, name, key string) ([]byte, error) {
+	var value []byte
+	found := false
+	parameters := [...]wire.Parameter{wire.Text(key), wire.Int(s.now())}
+	requests := [...]request{{
+		statement: s.texts.selectValue, parameters: parameters[:], columns: 3,
+		row: func(row []wire.Value) error {
+			// A row that an old table's collation takes for the same one is not.
+			if string(row[0].Raw()) != key || string(row[1].Raw()) != name {
+				return nil
+			}
+			if row[2].IsNull() {
+				return s.tooLargeToRead()
+			}
+			value, found = copyOf(row[2].Raw()), true
+			return nil
+		},
+	}}
+	if err := c.roundTrip(ctx, effectNone, requests[:]); err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, ErrNotFound
+	}
+	return value, nil
+}
+
+// copyOf is a copy of b that is not nil.
+func copyOf(b []byte) []byte {
+	value := make([]byte, len(b))
+	copy(value, b)
+	return value
+}
+
+func (s *Store) tooLargeToRead() error {
+	return detail(ErrPacketTooLarge, "a value of more than %d bytes", s.largestValue())
+}
+
+// GetMany returns the values of those of the sessions that are live, by id. Each comes
+// from one moment, all of them not necessarily from the same. An id may be given twice.
+// Errors are those of Get; the first one ends the call.
+func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[string][]byte, error) {
+	for _, key := range keys {
+		if err := checkSession(name, key); err != nil {
+			return nil, &callError{"get many", err}
+		}
+	}
+	values := make(map[string][]byte, len(keys))
+	for len(keys) > 0 {
+		n := min(len(keys), ladderTop)
+		err := s.do(ctx, "get many", func(c *Conn, _ *schema) error {
+			return s.fetch(ctx, c, name, keys[:n], func(key string, value []byte, _ int64) {
+				values[key] = value
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+		keys = keys[n:]
+	}
+	return values, nil
+}
+
+// fetch calls each with those of the sessions, at most ladderTop, that are live.
+func (s *Store) fetch(ctx context.Context, c *Conn, name string, keys []string, each func(key string, value []byte, expires int64)) error {
+	size := rungUp(len(keys))
+	parameters := make([]wire.Parameter, 0, size+1)
+	wanted := make(map[string]struct{}, len(keys))
+	for _, key := range keys {
+		parameters = append(parameters, wire.Text(key))
+		wanted[key] = struct{}{}
+	}
+	for len(parameters) < size {
+		parameters = append(parameters, wire.Text(keys[0]))
+	}
+	parameters = append(parameters, wire.Int(s.now()))
+	return c.roundTrip(ctx, effectNone, []request{{
+		statement: s.texts.selectSessions.of(size), parameters: parameters, columns: 4,
+		row: func(row []wire.Value) error {
+			key := string(row[0].Raw())
+			if _, ok := wanted[key]; !ok || string(row[1].Raw()) != name {
+				return nil
+			}
+			if row[2].IsNull() {
+				return s.tooLargeToRead()
+			}
+			expires, ok := row[3].Int()
+			if !ok {
+				return detail(ErrProtocol, "an expiry is no number")
+			}
+			each(key, copyOf(row[2].Raw()), expires)
+			return nil
+		},
+	}})
+}

@@ -1,0 +1,170 @@
+// Package admission bounds how many may use something at the same time, and how many may
+// wait for it. It knows nothing of what is used.
+package admission
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Errors of Enter.
+var (
+	ErrFull    = errors.New("backlog is full")
+	ErrTimeout = errors.New("waited too long")
+	ErrClosed  = errors.New("gate is closed")
+)
+
+// Gate admits a fixed number of holders. Who finds it full waits, first come first
+// served, if the backlog has room. It is safe for concurrent use.
+type Gate struct {
+	// mu guards what follows. Under it nothing blocks: no I/O, no callback, no channel
+	// that may be full.
+	mu      sync.Mutex
+	free    int
+	backlog int // how many counted waiters there may be
+	waiting int // counted waiters
+	queue   list.List
+	closed  bool
+	stat    Stat
+}
+
+// Stat is what a gate has seen.
+type Stat struct {
+	Waiting   int           // counted waiters now
+	Waited    int64         // entries that had to wait, whatever became of them
+	WaitTime  time.Duration // spent waiting by those that were admitted in the end
+	Full      int64         // entries refused because the backlog was full
+	TimedOut  int64         // waits that ended by their limit
+	Cancelled int64         // waits that ended by their context, or entries that came with an ended one
+}
+
+// waiter is one that waits. Its channel is closed when it is admitted, or when the gate
+// is closed.
+type waiter struct {
+	admitted chan struct{}
+	counted  bool
+	refused  bool // the gate was closed
+}
+
+// New returns a gate for size holders at a time and backlog waiters; a negative backlog
+// lets nobody wait.
+func New(size, backlog int) *Gate { return &Gate{free: size, backlog: max(backlog, 0)} }
+
+// Enter waits until the caller may hold, at most for limit. A caller that is not counted
+// neither needs room in the backlog nor takes any: background work. waited reports
+// whether there was a wait; an error leaves the caller outside.
+func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (waited bool, err error) {
+	ended := ctx.Err()
+	g.mu.Lock()
+	switch {
+	case g.closed:
+		g.mu.Unlock()
+		return false, ErrClosed
+	case ended != nil:
+		g.stat.Cancelled++
+		g.mu.Unlock()
+		return false, ended
+	case g.free > 0:
+		g.free--
+		g.mu.Unlock()
+		return false, nil
+	case counted && g.waiting >= g.backlog:
+		g.stat.Full++
+		g.mu.Unlock()
+		return false, ErrFull
+	}
+	w := &waiter{admitted: make(chan struct{}), counted: counted}
+	place := g.queue.PushBack(w)
+	g.stat.Waited++
+	if counted {
+		g.waiting++
+	}
+	g.mu.Unlock()
+	return true, g.wait(ctx, limit, w, place)
+}
+
+func (g *Gate) wait(ctx context.Context, limit time.Duration, w *waiter, place *list.Element) error {
+	began := time.Now()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-w.admitted:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = ErrTimeout
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err == nil {
+		if w.refused {
+			return ErrClosed
+		}
+		g.stat.WaitTime += time.Since(began)
+		return nil
+	}
+	if errors.Is(err, ErrTimeout) {
+		g.stat.TimedOut++
+	} else {
+		g.stat.Cancelled++
+	}
+	select {
+	case <-w.admitted:
+		// Admitted in the moment that it gave up: its turn is the next one's.
+		if !w.refused {
+			g.passLocked()
+		}
+	default:
+		g.queue.Remove(place)
+		if w.counted {
+			g.waiting--
+		}
+	}
+	return err
+}
+
+// Leave ends a hold. The one that has waited longest gets its turn.
+func (g *Gate) Leave() {
+	g.mu.Lock()
+	g.passLocked()
+	g.mu.Unlock()
+}
+
+func (g *Gate) passLocked() {
+	first := g.queue.Front()
+	if first == nil {
+		g.free++
+		return
+	}
+	w := g.queue.Remove(first).(*waiter)
+	if w.counted {
+		g.waiting--
+	}
+	close(w.admitted)
+}
+
+// Close refuses everyone who waits or comes from now on. Holders go on.
+func (g *Gate) Close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	for e := g.queue.Front(); e != nil; e = g.queue.Front() {
+		w := g.queue.Remove(e).(*waiter)
+		w.refused = true
+		close(w.admitted)
+	}
+	g.waiting = 0
+}
+
+// Stat returns a snapshot.
+func (g *Gate) Stat() Stat {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.stat
+	s.Waiting = g.waiting
+	return s
+}

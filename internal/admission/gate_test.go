@@ -1,0 +1,155 @@
+package admission_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mysqlsession/mysqlsession/internal/admission"
+)
+
+// enter starts an Enter and says how it ended.
+func enter(ctx context.Context, g *admission.Gate, limit time.Duration) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := g.Enter(ctx, limit, true)
+		done <- err
+	}()
+	synctest.Wait()
+	return done
+}
+
+func TestWaitersAreServedInTheOrderTheyCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := admission.New(1, 10)
+		_, err := g.Enter(t.Context(), time.Second, true)
+		require.NoError(t, err)
+		first := enter(t.Context(), g, time.Second)
+		second := enter(t.Context(), g, time.Second)
+		require.Equal(t, 2, g.Stat().Waiting)
+
+		g.Leave()
+		synctest.Wait()
+		require.NoError(t, <-first)
+		require.Empty(t, second, "the second must wait for the first")
+		g.Leave()
+		require.NoError(t, <-second)
+		require.Zero(t, g.Stat().Waiting)
+	})
+}
+
+func TestTheBacklogIsExact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := admission.New(1, 2)
+		_, err := g.Enter(t.Context(), time.Second, true)
+		require.NoError(t, err)
+		first, second := enter(t.Context(), g, time.Minute), enter(t.Context(), g, time.Minute)
+		waited, err := g.Enter(t.Context(), time.Minute, true)
+		require.ErrorIs(t, err, admission.ErrFull)
+		require.False(t, waited)
+		g.Leave()
+		require.NoError(t, <-first)
+		third := enter(t.Context(), g, time.Minute)
+		g.Leave()
+		g.Leave()
+		require.NoError(t, <-second)
+		require.NoError(t, <-third)
+	})
+}
+
+func TestNobodyMayWaitWithANegativeBacklog(t *testing.T) {
+	g := admission.New(1, -1)
+	_, err := g.Enter(t.Context(), time.Second, true)
+	require.NoError(t, err)
+	_, err = g.Enter(t.Context(), time.Second, true)
+	require.ErrorIs(t, err, admission.ErrFull)
+}
+
+func TestBackgroundWorkWaitsWithoutTakingRoomInTheBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := admission.New(1, 1)
+		_, err := g.Enter(t.Context(), time.Second, true)
+		require.NoError(t, err)
+		background := make(chan error, 1)
+		go func() {
+			_, err := g.Enter(t.Context(), time.Minute, false)
+			background <- err
+		}()
+		synctest.Wait()
+		require.Zero(t, g.Stat().Waiting)
+		counted := enter(t.Context(), g, time.Minute)
+		require.Equal(t, 1, g.Stat().Waiting)
+		g.Leave()
+		require.NoError(t, <-background)
+		g.Leave()
+		require.NoError(t, <-counted)
+	})
+}
+
+func TestAWaitEndsWithItsLimitItsContextOrTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := admission.New(1, 10)
+		_, err := g.Enter(t.Context(), time.Second, true)
+		require.NoError(t, err)
+
+		began := time.Now()
+		require.ErrorIs(t, <-enter(t.Context(), g, 3*time.Second), admission.ErrTimeout)
+		require.Equal(t, 3*time.Second, time.Since(began))
+
+		ctx, cancel := context.WithCancel(t.Context())
+		cancelled := enter(ctx, g, time.Minute)
+		cancel()
+		require.ErrorIs(t, <-cancelled, context.Canceled)
+
+		closed := enter(t.Context(), g, time.Minute)
+		g.Close()
+		require.ErrorIs(t, <-closed, admission.ErrClosed)
+		_, err = g.Enter(t.Context(), time.Minute, true)
+		require.ErrorIs(t, err, admission.ErrClosed)
+		require.Equal(t, admission.Stat{Waited: 3, TimedOut: 1, Cancelled: 1}, g.Stat())
+	})
+}
+
+// A turn that is given in the moment its waiter gives up must go to the next one: a lost
+// turn is a connection that nobody ever gets again.
+func TestNoTurnIsLostWhenWaitersGiveUpAsTheyAreAdmitted(t *testing.T) {
+	const size, callers, rounds = 2, 16, 2000
+	g := admission.New(size, callers)
+	var holders, most int
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for range callers {
+		group.Go(func() {
+			for range rounds {
+				ctx, cancel := context.WithCancel(context.Background())
+				go cancel()
+				if _, err := g.Enter(ctx, time.Minute, true); err != nil {
+					if !errors.Is(err, context.Canceled) {
+						t.Error(err)
+					}
+					continue
+				}
+				mu.Lock()
+				holders++
+				most = max(most, holders)
+				mu.Unlock()
+				mu.Lock()
+				holders--
+				mu.Unlock()
+				g.Leave()
+			}
+		})
+	}
+	group.Wait()
+	require.LessOrEqual(t, most, size)
+	for range size {
+		waited, err := g.Enter(context.Background(), time.Second, true)
+		require.NoError(t, err)
+		require.False(t, waited, "all turns must be free again")
+	}
+}

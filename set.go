@@ -1,0 +1,183 @@
+package mysqlsession
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mysqlsession/mysqlsession/internal/wire"
+)
+
+// Set stores a session, new or not, to live for ttl from now. value is read, not kept. A
+// session of that id under another name is taken over: ids cannot be guessed, so it is
+// the same one. opts may be nil; with OldKey or Metadata all of it is one transaction, in
+// two round trips.
+//
+// Errors: ErrValueTooLarge over MaxPacketSize - 4 bytes, or what column and server take;
+// ErrInvalidTTL; ErrTextColumn; with MustExist ErrNotFound.
+func (s *Store) Set(ctx context.Context, name, key string, value []byte, ttl time.Duration, opts *SetOptions) error {
+	p := put{name: name, key: key, value: value}
+	if err := p.check(s, ttl, opts); err != nil {
+		return &callError{"set", err}
+	}
+	return s.do(ctx, "set", func(c *Conn, shape *schema) error {
+		return s.set(ctx, c, shape, &p)
+	})
+}
+
+// put is one session to be stored, with its input checked.
+type put struct {
+	name, key string
+	value     []byte
+	now       int64
+	expires   int64
+	mustExist bool
+	old       string // "": none
+	staleEnd  int64
+	metadata  []Metadata // in order, for locks
+}
+
+func (p *put) check(s *Store, ttl time.Duration, opts *SetOptions) error {
+	if err := checkSession(p.name, p.key); err != nil {
+		return err
+	}
+	if largest := s.largestValue(); len(p.value) > largest {
+		return detail(ErrValueTooLarge, "%d bytes, must be at most MaxPacketSize - %d = %d", len(p.value), valueOverhead, largest)
+	}
+	p.now = s.now()
+	var err error
+	if p.expires, err = expiry(p.now, ttl); err != nil || opts == nil {
+		return err
+	}
+	p.mustExist = opts.MustExist
+	if opts.OldKey != "" && opts.OldKey != p.key {
+		if err := checkSession(p.name, opts.OldKey); err != nil {
+			return err
+		}
+		p.old = opts.OldKey
+		p.staleEnd = p.now - 1 // not readable any more
+		if opts.StaleTTL > 0 {
+			// A life that ends after all time is not lengthened: the old expiry stays.
+			p.staleEnd = p.now + min(seconds(opts.StaleTTL), p.expires-p.now+farFuture)
+		}
+	}
+	for _, m := range opts.Metadata {
+		if err := checkMetadata(m.Audience, m.Subject); err != nil {
+			return err
+		}
+	}
+	p.metadata = opts.Metadata
+	return nil
+}
+
+// farFuture is more seconds than any server's dates have.
+const farFuture = 1 << 40
+
+func (s *Store) set(ctx context.Context, c *Conn, shape *schema, p *put) error {
+	if err := shape.checkSession(p.name, p.value); err != nil {
+		return err
+	}
+	if err := checkExpiry(c, p.expires); err != nil {
+		return err
+	}
+	if p.old != "" || len(p.metadata) > 0 {
+		return s.setAll(ctx, c, shape, p)
+	}
+	var room [6]wire.Parameter
+	requests := [...]request{s.sessionRequest(c, p, room[:0])}
+	if err := c.roundTrip(ctx, effectWrite, requests[:]); err != nil {
+		return err
+	}
+	if p.mustExist && requests[0].result.RowsAffected == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// sessionRequest stores the session itself: an upsert, or, if it must exist and replaces
+// no other, an update of what is live.
+func (s *Store) sessionRequest(c *Conn, p *put, room []wire.Parameter) request {
+	if p.mustExist && p.old == "" {
+		parameters := append(room, wire.Bytes(p.value), wire.Int(p.expires))
+		parameters = append(sessionParameters(parameters, p.name, p.key), wire.Int(p.now))
+		return request{statement: s.texts.replaceSession, parameters: parameters}
+	}
+	return request{
+		statement:  s.texts.upsertSession[dialect(c.server.rowAlias())],
+		parameters: append(room, wire.Text(p.key), wire.Text(p.name), wire.Bytes(p.value), wire.Int(p.expires)),
+	}
+}
+
+// setAll stores the session, ends the one that it replaces, and adds metadata, in one
+// transaction. Rows are locked in the order of their ids, so that two of these cannot
+// wait for one another.
+func (s *Store) setAll(ctx context.Context, c *Conn, shape *schema, p *put) error {
+	requests := make([]request, 1, 8)
+	requests[0] = beginRequest()
+	live := 0 // the request that must have matched a row, if there is one
+	session := s.sessionRequest(c, p, nil)
+	switch {
+	case p.old == "":
+		requests = append(requests, session)
+		live = 1
+	case p.old < p.key:
+		requests = append(requests, s.endRequest(c, p), session)
+		live = 1
+	default:
+		requests = append(requests, session, s.endRequest(c, p))
+		live = 2
+	}
+	if len(p.metadata) > 0 {
+		shape, err := s.metadataOn(ctx, c, shape)
+		if err != nil {
+			return err
+		}
+		for _, m := range p.metadata {
+			if err := shape.checkMetadata(m.Audience, m.Subject); err != nil {
+				return err
+			}
+		}
+		requests = s.appendMetadata(requests, c, p)
+	}
+	return c.transact(ctx, requests, func() error {
+		if p.mustExist && requests[live].result.RowsAffected == 0 {
+			return ErrNotFound
+		}
+		return nil
+	})
+}
+
+// endRequest brings the old session's expiry forward.
+func (s *Store) endRequest(c *Conn, p *put) request {
+	end := min(p.staleEnd, c.server.lastMoment().Unix())
+	parameters := sessionParameters([]wire.Parameter{wire.Int(end)}, p.name, p.old)
+	if p.mustExist {
+		return request{statement: s.texts.endLiveSession, parameters: append(parameters, wire.Int(p.now))}
+	}
+	return request{statement: s.texts.endSession, parameters: parameters}
+}
+
+// appendMetadata appends the statements that add the metadata, few rows' sizes to keep
+// the prepared statements few.
+func (s *Store) appendMetadata(requests []request, c *Conn, p *put) []request {
+	sorted := slices.SortedFunc(slices.Values(p.metadata), func(a, b Metadata) int {
+		if order := strings.Compare(a.Audience, b.Audience); order != 0 {
+			return order
+		}
+		return strings.Compare(a.Subject, b.Subject)
+	})
+	parameters := make([]wire.Parameter, 0, 3*len(sorted))
+	for _, m := range sorted {
+		parameters = append(parameters, wire.Text(m.Audience), wire.Text(m.Subject), wire.Text(p.key))
+	}
+	for len(parameters) > 0 {
+		n := rungDown(len(parameters) / 3)
+		requests = append(requests, request{
+			statement:  s.texts.upsertMetadata[dialect(c.server.rowAlias())].of(n),
+			parameters: parameters[:3*n],
+		})
+		parameters = parameters[3*n:]
+	}
+	return requests
+}

@@ -1,0 +1,40 @@
+package mysqlsession
+
+import "time"
+
+// Stat is a snapshot of a pool. Counts and durations are since the pool was made.
+type Stat struct {
+	// Pool is the pool's name.
+	Pool string
+
+	MaxConns          int // PoolSize
+	TotalConns        int // idle, acquired and being opened or closed
+	IdleConns         int
+	AcquiredConns     int
+	ConstructingConns int // being opened
+
+	// Waiting is how many callers wait for a connection now, MaxWaiting how many may.
+	Waiting    int
+	MaxWaiting int
+
+	AcquireCount int64 // successful acquires
+	// AcquireDuration is what those took, EmptyAcquireWaitTime the part of it that was
+	// spent waiting for another's connection, EmptyAcquireCount how many had to.
+	AcquireDuration      time.Duration
+	EmptyAcquireCount    int64
+	EmptyAcquireWaitTime time.Duration
+	// CanceledAcquireCount counts acquires ended by their context, AcquireTimeoutCount
+	// those that got ErrAcquireTimeout, BacklogFullCount those that got ErrBacklogFull.
+	CanceledAcquireCount int64
+	AcquireTimeoutCount  int64
+	BacklogFullCount     int64
+
+	NewConnsCount int64 // connections opened
+	// Connections closed, by reason: idle longer than KeepaliveTimeout, older than
+	// MaxConnLifetime, found dead before use, or unfit after use (an error, a cancelled
+	// call, an open transaction).
+	MaxIdleDestroyCount     int64
+	MaxLifetimeDestroyCount int64
+	DeadDestroyCount        int64
+	BrokenDestroyCount      int64
+}

@@ -1,0 +1,322 @@
+package mysqlsession
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Store keeps sessions in two tables: one of ids, names, values and expiries, one of the
+// audiences and subjects that sessions belong to. It is safe for concurrent use, and
+// whoever made it closes it.
+//
+// Every operation sees only the sessions stored under the name that it is given, the
+// cookie's. A session can be read while its expiry is not before the store's clock, in
+// whole seconds. Every operation is all or nothing, unless its comment says otherwise.
+//
+// Errors that any operation may return, besides its own: ErrInvalidKey and ErrInvalidName
+// for its input, those of Pool.Acquire, *ServerError, ErrUnavailable, ErrProtocol,
+// ErrNotWritable, ErrSchema, ErrClosed, and the context's. OutcomeUnknown tells whether a
+// write may have been applied. Reads, and writes that the server is known not to have
+// applied, are tried again a few times within the context.
+type Store struct {
+	pool    *Pool
+	owned   bool // Close closes the pool too
+	config  Config
+	tables  tables
+	texts   texts
+	shape   atomic.Pointer[schema] // nil: to be read
+	checked atomic.Bool            // findings were logged
+
+	closed   atomic.Bool
+	stop     context.CancelFunc // ends the background work
+	finished sync.WaitGroup     // of the background work
+}
+
+// Metadata is one audience and subject that a session belongs to. Both are at most 255
+// bytes, stored as given.
+type Metadata struct{ Audience, Subject string }
+
+// SetOptions is what Set can do besides storing one session. The zero value is nothing.
+type SetOptions struct {
+	// OldKey is the session id that this one replaces, of the same name. Its expiry is
+	// brought forward to now + StaleTTL. "", or the key itself: none.
+	OldKey string
+	// StaleTTL is how much longer OldKey may be read, for requests that are under way
+	// with it. It never lengthens its life. 0 or less: OldKey ends at once.
+	StaleTTL time.Duration
+	// Metadata is added to what the session has. Duplicates are no error.
+	Metadata []Metadata
+	// Remember marks a persistent session. It is accepted for parity with
+	// lua-resty-session and, as there, stored nowhere: it is the cookie's affair.
+	Remember bool
+	// MustExist stores only what is still live: the session, or, with OldKey, the one
+	// that it replaces. ErrNotFound otherwise, and nothing is stored: a session that was
+	// revoked meanwhile does not come back.
+	MustExist bool
+}
+
+// Open makes a store with a pool of its own. It fails for a bad login, an unknown database
+// or a server that cannot be reached, never because of the schema, so that Migrate can
+// follow. Errors are those of NewPool and NewStore. ctx bounds the call only.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if err := cfg.validateStore(); err != nil {
+		return nil, err
+	}
+	pool, err := NewPool(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s, err := NewStore(pool, cfg)
+	if err != nil {
+		_ = pool.Close() // always nil
+		return nil, err
+	}
+	s.owned = true
+	return s, nil
+}
+
+// NewStore makes a store on a pool that may serve others as well, and that stays open
+// when the store is closed. It uses cfg's tables, clean-up, clock and logger; what
+// concerns connections, MaxPacketSize included, is the pool's. It does no I/O. Errors:
+// ErrInvalidConfig.
+func NewStore(pool *Pool, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validateStore(); err != nil {
+		return nil, err
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{pool: pool, config: cfg}
+	s.tables = tables{sessions: quoteTable(cfg.TableName), metadata: quoteTable(cfg.TableNameMeta)}
+	s.texts = newTexts(s.tables, s.largestValue())
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	if cfg.CleanupInterval > 0 {
+		s.finished.Go(func() { s.cleanInBackground(ctx) })
+	}
+	return s, nil
+}
+
+// Pool is the store's pool.
+func (s *Store) Pool() *Pool { return s.pool }
+
+// Close ends the background work, waits for it, and closes the pool if Open made it.
+// Closing again does nothing.
+func (s *Store) Close() error {
+	s.closed.Store(true)
+	s.stop()
+	s.finished.Wait()
+	if s.owned {
+		return s.pool.Close()
+	}
+	return nil
+}
+
+// now is the store's time in whole seconds since 1970.
+func (s *Store) now() int64 {
+	if s.config.Clock != nil {
+		return s.config.Clock().Unix()
+	}
+	return time.Now().Unix()
+}
+
+// Attempts at one operation, the first included.
+const (
+	conflictAttempts = 4 // for a deadlock's victim
+	freshAttempts    = 2 // on another connection
+)
+
+// do runs one operation's work on a connection, and again where the server is known not
+// to have applied it. The work of a read may always run again.
+func (s *Store) do(ctx context.Context, operation string, work func(c *Conn, shape *schema) error) error {
+	return s.run(ctx, operation, true, work)
+}
+
+func (s *Store) run(ctx context.Context, operation string, counted bool, work func(c *Conn, shape *schema) error) error {
+	var conflicts, fresh int
+	for {
+		err, mariadb := s.attempt(ctx, counted, work)
+		if err == nil || err == ErrNotFound {
+			return err
+		}
+		switch retry := remedyFor(err, mariadb); {
+		case retry == remedyAgain && conflicts < conflictAttempts-1:
+			conflicts++
+			if !pause(ctx, rand.N(time.Millisecond<<(2*conflicts))) {
+				return s.failure(operation, err)
+			}
+		case (retry == remedyElsewhere || retry == remedyPrepare) && fresh < freshAttempts-1:
+			fresh++
+		default:
+			return s.failure(operation, err)
+		}
+		if ctx.Err() != nil {
+			return s.failure(operation, err)
+		}
+	}
+}
+
+// attempt runs the work once.
+func (s *Store) attempt(ctx context.Context, counted bool, work func(c *Conn, shape *schema) error) (err error, mariadb bool) {
+	if s.closed.Load() {
+		return ErrClosed, false
+	}
+	m, hold, err := s.pool.acquire(ctx, counted)
+	if err != nil {
+		return &finalError{err}, false
+	}
+	done := false
+	defer func() {
+		if !done {
+			m.conn.abort() // a panic in the work: nobody knows what state it left
+		}
+		s.pool.release(m, hold)
+	}()
+	shape, err := s.schemaOn(ctx, m.conn)
+	if err == nil {
+		err = work(m.conn, shape)
+	}
+	done = true
+	return err, m.conn.server.mariadb
+}
+
+// finalError is an error that another attempt would only repeat.
+type finalError struct{ err error }
+
+func (e *finalError) Error() string { return e.err.Error() }
+func (e *finalError) Unwrap() error { return e.err }
+
+// remedyFor says what may be done about an error of an attempt.
+func remedyFor(err error, mariadb bool) remedy {
+	var final *finalError
+	switch {
+	case errors.As(err, &final), !isNotApplied(err):
+		return remedyNone
+	case errors.Is(err, ErrUnavailable) && !errors.Is(err, os.ErrDeadlineExceeded):
+		// The connection was lost. Not so when the server was silent for ReadTimeout: it
+		// would be silent once more.
+		return remedyElsewhere
+	}
+	if refused := asServerError(err); refused != nil {
+		return fateOf(refused, mariadb).repeat
+	}
+	return remedyNone
+}
+
+// failure is what the caller gets.
+func (s *Store) failure(operation string, err error) error {
+	if errors.Is(err, ErrBacklogFull) || err == ErrClosed {
+		return err
+	}
+	if refused := asServerError(err); refused != nil && (refused.Code == errNoSuchTable || refused.Code == errNoSuchColumn) {
+		s.shape.Store(nil)
+		err = &schemaError{err}
+	}
+	return &callError{operation, err}
+}
+
+const (
+	errNoSuchColumn = 1054
+	errNoSuchTable  = 1146
+)
+
+// schemaError is a table or column that went missing behind the store's back.
+type schemaError struct{ err error }
+
+func (e *schemaError) Error() string   { return trimPrefix(e.err) + "; run Migrate" }
+func (e *schemaError) Unwrap() []error { return []error{ErrSchema, e.err} }
+
+// pause waits, or reports that ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// schemaOn is what is known of the tables, read with the store's first call.
+func (s *Store) schemaOn(ctx context.Context, c *Conn) (*schema, error) {
+	if shape := s.shape.Load(); shape != nil && shape.needSessions() == nil {
+		return shape, nil
+	}
+	shape, err := readSchema(ctx, c, s.config.TableName, s.config.TableNameMeta)
+	if err != nil {
+		return nil, err
+	}
+	s.shape.Store(shape)
+	s.logFindings(ctx, c)
+	return shape, shape.needSessions()
+}
+
+// metadataOn is schemaOn for what needs the metadata table: its absence is no fault until
+// it is needed, and somebody may have made it since.
+func (s *Store) metadataOn(ctx context.Context, c *Conn, shape *schema) (*schema, error) {
+	if shape.needMetadata() == nil {
+		return shape, nil
+	}
+	shape, err := readSchema(ctx, c, s.config.TableName, s.config.TableNameMeta)
+	if err != nil {
+		return nil, err
+	}
+	s.shape.Store(shape)
+	return shape, shape.needMetadata()
+}
+
+// logFindings tells the logger, once, what is wrong with the schema.
+func (s *Store) logFindings(ctx context.Context, c *Conn) {
+	if s.config.Logger == nil || s.checked.Swap(true) {
+		return
+	}
+	list, err := findings(ctx, c, s.config.TableName, s.config.TableNameMeta)
+	if err != nil {
+		s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "mysqlsession: checking the schema failed", slog.String("error", err.Error()))
+		return
+	}
+	for _, f := range list {
+		s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "mysqlsession: schema", slog.String("severity", string(f.Severity)),
+			slog.String("subject", f.Subject), slog.String("problem", f.Problem), slog.String("fix", f.Fix))
+	}
+}
+
+// Check reports what in the schema is missing, restricted or unsafe, and the fix of each.
+// An empty list is a schema as Migrate makes it.
+func (s *Store) Check(ctx context.Context) ([]Finding, error) {
+	var list []Finding
+	err := s.pool.Do(ctx, func(c *Conn) (err error) {
+		list, err = findings(ctx, c, s.config.TableName, s.config.TableNameMeta)
+		return err
+	})
+	if err != nil {
+		return nil, s.failure("check", err)
+	}
+	return list, nil
+}
+
+// Migrate creates both tables, or makes those that exist what this package wants: binary
+// columns, an index on the expiry, a foreign key that takes metadata along. Rows are kept.
+// It may be called at every start, by all instances: they wait for one another, and there
+// is no DDL when nothing is to do. ReadTimeout does not apply: a large old table may take
+// its time, and only ctx ends the wait. After an interruption it goes on where it was.
+func (s *Store) Migrate(ctx context.Context) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return s.failure("migrate", err)
+	}
+	defer conn.Discard() // its limits are lifted
+	if err := migrate(ctx, conn.Conn(), s.config.TableName, s.config.TableNameMeta); err != nil {
+		return s.failure("migrate", err)
+	}
+	s.shape.Store(nil)
+	return nil
+}

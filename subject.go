@@ -1,0 +1,163 @@
+package mysqlsession
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/mysqlsession/mysqlsession/internal/wire"
+)
+
+// pageSize is how many rows of ids one statement reads.
+const pageSize = 500
+
+// ReadMetadata returns a subject's live sessions under that audience: expiry by id. Of
+// nobody it is an empty map and no error. Each page of 500 comes from one moment.
+func (s *Store) ReadMetadata(ctx context.Context, name, audience, subject string) (map[string]time.Time, error) {
+	q := subjectQuery{name: name, audience: audience, subject: subject}
+	if err := q.check(); err != nil {
+		return nil, &callError{"read metadata", err}
+	}
+	sessions := make(map[string]time.Time)
+	for q.more() {
+		err := s.do(ctx, "read metadata", func(c *Conn, shape *schema) error {
+			return s.subjectPage(ctx, c, shape, &q, effectNone)
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range q.page {
+			if row.live {
+				sessions[row.key] = time.Unix(row.expires, 0)
+			}
+		}
+	}
+	return sessions, nil
+}
+
+// DeleteSubject removes a subject's sessions under that audience, with all their
+// metadata: it is logged out everywhere. It returns how many were live; those that
+// had expired and awaited the clean-up go too, uncounted. A session that is stored
+// meanwhile stays.
+func (s *Store) DeleteSubject(ctx context.Context, name, audience, subject string) (int64, error) {
+	q := subjectQuery{name: name, audience: audience, subject: subject}
+	if err := q.check(); err != nil {
+		return 0, &callError{"delete subject", err}
+	}
+	var deleted int64
+	err := s.do(ctx, "delete subject", func(c *Conn, shape *schema) (err error) {
+		deleted, err = s.deleteSubject(ctx, c, shape, q)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return deleted, nil
+}
+
+// deleteSubject reads all ids and deletes by them, in one transaction. A DELETE that joins
+// would lock what it reads, in the index's order, and deadlock with live traffic.
+func (s *Store) deleteSubject(ctx context.Context, c *Conn, shape *schema, q subjectQuery) (int64, error) {
+	var live, expired []string
+	for q.more() {
+		if err := s.subjectPage(ctx, c, shape, &q, effectNone); err != nil {
+			return 0, err
+		}
+		for _, row := range q.page {
+			if row.live {
+				live = append(live, row.key)
+			} else {
+				expired = append(expired, row.key)
+			}
+		}
+	}
+	if len(live)+len(expired) == 0 {
+		return 0, nil
+	}
+	requests := []request{beginRequest()}
+	requests = s.appendDeletes(requests, q.name, live)
+	counted := len(requests)
+	requests = s.appendDeletes(requests, q.name, expired)
+	var deleted int64
+	err := c.transact(ctx, requests, func() error {
+		for i := range requests[1:counted] {
+			deleted += requests[1+i].result.RowsAffected
+		}
+		return nil
+	})
+	return deleted, err
+}
+
+// appendDeletes appends the statements that delete the keys, in the order of their locks.
+func (s *Store) appendDeletes(requests []request, name string, keys []string) []request {
+	slices.Sort(keys)
+	for chunk := range slices.Chunk(keys, ladderTop) {
+		size := rungUp(len(chunk))
+		parameters := append(keyParameters(chunk, size), wire.Text(name))
+		requests = append(requests, request{statement: s.texts.deleteSessions.of(size), parameters: parameters})
+	}
+	return requests
+}
+
+// keyParameters is the keys as parameters, filled up to size with one of them.
+func keyParameters(keys []string, size int) []wire.Parameter {
+	parameters := make([]wire.Parameter, 0, size+1)
+	for i := range size {
+		parameters = append(parameters, wire.Text(keys[min(i, len(keys)-1)]))
+	}
+	return parameters
+}
+
+// subjectQuery walks through a subject's sessions page by page.
+type subjectQuery struct {
+	name, audience, subject string
+
+	after string // the last page's last id
+	rows  int    // how many the last page had, those of others included
+	begun bool
+	page  []subjectRow
+}
+
+type subjectRow struct {
+	key     string
+	expires int64 // 0 for one without
+	live    bool
+}
+
+func (q *subjectQuery) check() error {
+	if err := checkName("name", q.name); err != nil {
+		return err
+	}
+	return checkMetadata(q.audience, q.subject)
+}
+
+// more reports whether there may be a further page.
+func (q *subjectQuery) more() bool { return !q.begun || q.rows == pageSize }
+
+// subjectPage reads the next page.
+func (s *Store) subjectPage(ctx context.Context, c *Conn, shape *schema, q *subjectQuery, may effect) error {
+	if _, err := s.metadataOn(ctx, c, shape); err != nil {
+		return err
+	}
+	q.page = q.page[:0]
+	rows, last := 0, q.after
+	parameters := []wire.Parameter{wire.Int(s.now()), wire.Text(q.audience), wire.Text(q.subject), wire.Text(q.after), wire.Int(pageSize)}
+	err := c.roundTrip(ctx, may, []request{{
+		statement: s.texts.selectSubject, parameters: parameters, columns: 7,
+		row: func(row []wire.Value) error {
+			rows++
+			last = string(row[0].Raw())
+			if string(row[1].Raw()) != q.audience || string(row[2].Raw()) != q.subject || string(row[4].Raw()) != q.name {
+				return nil
+			}
+			expires, _ := row[5].Int() // NULL in old tables
+			live, _ := row[6].Int()
+			q.page = append(q.page, subjectRow{key: string(row[3].Raw()), expires: expires, live: live == 1})
+			return nil
+		},
+	}})
+	if err == nil {
+		q.begun, q.rows, q.after = true, rows, last
+	}
+	return err
+}

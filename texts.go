@@ -1,0 +1,72 @@
+package mysqlsession
+
+// texts holds the statements of one store, made once.
+type texts struct {
+	selectValue     string
+	selectSessions  rungs
+	upsertSession   [2]string // indexed by dialect
+	upsertMetadata  [2]rungs
+	replaceSession  string
+	exchangeSession string
+	touchSession    string
+	endSession      string
+	endLiveSession  string
+	deleteSession   string
+	deleteSessions  rungs
+	selectSubject   string
+	selectPage      string
+	selectExpired   string
+	deleteExpired   rungs
+}
+
+// rungs holds a statement in each size of the ladder.
+type rungs [len(ladder)]string
+
+// of is the statement for n rows, which must be one of the ladder's sizes.
+func (r *rungs) of(n int) string {
+	for i, size := range ladder {
+		if size == n {
+			return r[i]
+		}
+	}
+	panic(prefix + "BUG: no statement of that size")
+}
+
+func makeRungs(text func(n int) string) rungs {
+	var r rungs
+	for i, size := range ladder {
+		r[i] = text(size)
+	}
+	return r
+}
+
+func newTexts(t tables, largestValue int) texts {
+	x := texts{
+		selectValue:     selectValue(t, largestValue),
+		selectSessions:  makeRungs(func(n int) string { return selectSessions(t, n, largestValue) }),
+		replaceSession:  replaceSession(t),
+		exchangeSession: exchangeSession(t),
+		touchSession:    touchSession(t),
+		endSession:      endSession(t),
+		endLiveSession:  endLiveSession(t),
+		deleteSession:   deleteSession(t),
+		deleteSessions:  makeRungs(func(n int) string { return deleteSessions(t, n) }),
+		selectSubject:   selectSubject(t),
+		selectPage:      selectPage(t),
+		selectExpired:   selectExpired(t),
+		deleteExpired:   makeRungs(func(n int) string { return deleteExpired(t, n) }),
+	}
+	for _, rowAlias := range []bool{false, true} {
+		x.upsertSession[dialect(rowAlias)] = upsertSessions(t, 1, rowAlias)
+		x.upsertMetadata[dialect(rowAlias)] = makeRungs(func(n int) string { return upsertMetadata(t, n, rowAlias) })
+	}
+	return x
+}
+
+// dialect is the index of the texts for a server that knows row aliases, or does not.
+func dialect(rowAlias bool) int {
+	if rowAlias {
+		return 1
+	}
+	return 0
+}
