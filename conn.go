@@ -80,7 +80,7 @@ func connect(ctx context.Context, cfg *Config) (*Conn, error) {
 	defer cancel()
 	t, err := dial(ctx, cfg)
 	if err != nil {
-		return nil, &callError{"connect", err}
+		return nil, err // it names the address
 	}
 	c := newConn(t, cfg)
 	if err := c.setUp(ctx, cfg); err != nil {
