@@ -76,25 +76,33 @@ func TestTransportsAreThoseThatTheServerHas(t *testing.T) {
 }
 
 func TestALeftGoroutineIsFoundWithItsStack(t *testing.T) {
-	release := make(chan struct{})
-	go leftBehind(release)
-	found := func(stack string) bool { return strings.Contains(stack, "leftBehind") }
-
-	assert.True(t, slices.ContainsFunc(leakedGoroutines(0), found))
+	release := leaveBehind()
+	assert.True(t, slices.ContainsFunc(leakedGoroutines(0), isLeftBehind))
 
 	close(release)
-	for slices.ContainsFunc(foreignGoroutines(), found) {
+	for slices.ContainsFunc(foreignGoroutines(), isLeftBehind) {
 		runtime.Gosched()
 	}
 }
 
-func leftBehind(release <-chan struct{}) { <-release }
-
 func TestGoroutinesThatEndWithinTheGraceAreNoLeak(t *testing.T) {
-	release := make(chan struct{})
+	release := leaveBehind()
 	defer time.AfterFunc(50*time.Millisecond, func() { close(release) }).Stop()
-	go leftBehind(release)
-	// The goroutine of this test itself is always there, so the whole grace passes.
-	left := leakedGoroutines(500 * time.Millisecond)
-	assert.False(t, slices.ContainsFunc(left, func(stack string) bool { return strings.Contains(stack, "leftBehind") }))
+	// The goroutines of the tests themselves are always there, so all of the grace passes.
+	assert.False(t, slices.ContainsFunc(leakedGoroutines(500*time.Millisecond), isLeftBehind))
 }
+
+// leaveBehind starts a goroutine that runs until the returned channel is closed.
+func leaveBehind() chan struct{} {
+	started, release := make(chan struct{}), make(chan struct{})
+	go leftBehind(started, release)
+	<-started
+	return release
+}
+
+func leftBehind(started, release chan struct{}) {
+	close(started)
+	<-release
+}
+
+func isLeftBehind(stack string) bool { return strings.Contains(stack, "dbtest.leftBehind(") }
