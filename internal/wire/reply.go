@@ -11,7 +11,7 @@ type OK struct {
 // Failure is what an ERR packet says. Message aliases the packet.
 type Failure struct {
 	Code    uint16
-	State   string // five characters; "HY000" when the packet has none
+	State   string // five digits or upper-case letters; "HY000" when the packet has none
 	Message []byte
 }
 
@@ -105,10 +105,23 @@ func ParseFailure(payload []byte) (Failure, error) {
 	}
 	if c.Len() >= 6 && payload[3] == '#' {
 		c.Skip(1)
-		f.State = string(c.Bytes(5))
+		if state := c.Bytes(5); isState(state) {
+			f.State = string(state)
+		}
 	}
 	f.Message = c.Rest()
 	return f, nil
+}
+
+// isState reports whether the bytes are an SQLSTATE, which may be printed: digits and
+// upper-case letters.
+func isState(state []byte) bool {
+	for _, b := range state {
+		if (b < '0' || b > '9') && (b < 'A' || b > 'Z') {
+			return false
+		}
+	}
+	return true
 }
 
 // Prepared is what a server says of a prepared statement.
