@@ -67,8 +67,3 @@ func (s *Store) Migrate(ctx context.Context) error                         { pan
 func (s *Store) Check(ctx context.Context) ([]Finding, error)              { panic("scaffold") }
 func (s *Store) Pool() *Pool                                               { panic("scaffold") }
 func (s *Store) Close() error                                              { panic("scaffold") }
-
-func ParseConfig(dsn string) (Config, error) { panic("scaffold") }
-
-func (cfg Config) withDefaults() Config { return cfg }
-func (cfg *Config) validate() error     { return nil }
