@@ -46,7 +46,7 @@ func (s *Store) cleanInBackground(ctx context.Context) {
 			var err error
 			batch := time.Now()
 			if n, more, err = s.cleanBatch(ctx, false, lock); err != nil && ctx.Err() == nil {
-				s.config.logger().LogAttrs(ctx, slog.LevelWarn, "mysqlsession: clean-up failed", slog.String("error", err.Error()))
+				s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "mysqlsession: clean-up failed", slog.String("error", err.Error()))
 				break
 			}
 			total += n
@@ -56,7 +56,7 @@ func (s *Store) cleanInBackground(ctx context.Context) {
 			}
 		}
 		if total > 0 {
-			s.config.logger().LogAttrs(ctx, slog.LevelDebug, "mysqlsession: cleaned up",
+			s.config.Logger.LogAttrs(ctx, slog.LevelDebug, "mysqlsession: cleaned up",
 				slog.Int64("sessions", total), slog.Duration("took", time.Since(began)))
 		}
 	}

@@ -41,42 +41,49 @@ const (
 // Open and NewStore copy it: later changes to a Config have no effect on what was
 // made from it. ParseConfig reads one from a connection string.
 //
+// A duration is from 1 ms, since a bare number is one of nanoseconds, to 365 days, unless
+// its field says otherwise. What is out of its range is not brought into it silently:
+// using the Config fails with ErrInvalidConfig.
+//
 // A Config prints with its password masked.
 type Config struct {
-	// Host is the server's name or IP address. "": "127.0.0.1".
+	// Host is the server's name or IP address, an IPv6 address without brackets. "": "127.0.0.1".
 	Host string
 	// Port is the server's TCP port. 0: 3306.
 	Port uint16
 	// Hosts are further "host:port" addresses, tried in order when the first cannot
-	// serve. Each may take what ConnectTimeout leaves. Empty: Host alone.
+	// serve. Each may take what ConnectTimeout leaves. IPv6 addresses are in brackets.
+	// Empty: Host alone.
 	Hosts []string
 	// Socket is the path of a Unix socket; it wins over Host, Port and Hosts. "": TCP.
-	// It must be absolute: whoever owns the path is sent the password.
+	// It must be absolute: whoever owns the path is sent the password. At most 107 bytes.
 	Socket string
 	// Username is the account's name. "": the server's anonymous account.
 	Username string
-	// Password is the account's password. It is never sent in clear text over an
-	// unencrypted TCP connection, whatever the server asks for.
+	// Password is the account's password. "": none. It is never sent in clear text over
+	// an unencrypted TCP connection, whatever the server asks for.
 	Password string
 	// Charset is the character set that the connection announces. "": "ascii". Keys
 	// and values do not depend on it: they travel as bytes.
 	Charset string
-	// Database is the database that holds the tables. Required by Open and NewStore.
+	// Database is the database that holds the tables. "": none, which Open and NewStore
+	// refuse.
 	Database string
 	// DialFunc opens the socket, for tunnels and tests. nil: a net.Dialer. The
 	// context carries ConnectTimeout. network is "tcp" or "unix".
 	DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// ConnectTimeout bounds dialling, TLS and login together, and the longest wait
-	// for a pooled connection. 0: 5 s. It cannot be switched off.
+	// for a pooled connection. 0: 5 s; at most 24 h. It cannot be switched off.
 	ConnectTimeout time.Duration
-	// SendTimeout bounds the writing of one request. 0: 5 s; negative: none but the context's.
+	// SendTimeout bounds the writing of one request. 0: 5 s; at most 24 h; negative: none
+	// but the context's.
 	SendTimeout time.Duration
 	// ReadTimeout bounds the wait for one whole reply, and, where the server can do
-	// that, the statement itself. 0: 5 s; negative: none but the context's.
+	// that, the statement itself. 0: 5 s; at most 24 h; negative: none but the context's.
 	ReadTimeout time.Duration
 	// LockWaitTimeout bounds how long a statement waits for another's row or table
-	// lock on the server, in whole seconds. 0: 2 s. At most one hour.
+	// lock on the server, in whole seconds. 0: 2 s; at most one hour.
 	LockWaitTimeout time.Duration
 	// MaxPacketSize is the upper limit, in bytes, of a reply packet; the largest
 	// value that can be stored is 4 bytes less. The reader allows 1 KiB more for the
@@ -87,7 +94,8 @@ type Config struct {
 	// lua-resty-session must use. UTC is recommended for tables that only Go uses: in
 	// the hour that summer time repeats, DATETIME is ambiguous.
 	TimeZone string
-	// StatementMode is how statements with parameters travel. "": StatementModePrepared.
+	// StatementMode is how statements with parameters travel: "prepared" or "text". "":
+	// StatementModePrepared.
 	StatementMode StatementMode
 	// StatementCacheCapacity is how many prepared statements a connection keeps, the
 	// least recently used going first. 0: 64; at most 1024.
@@ -95,7 +103,7 @@ type Config struct {
 
 	// SSL requires TLS: connecting fails with ErrTLSUnavailable when the server has none.
 	SSL bool
-	// SSLVerify, with SSL, verifies the server's certificate chain and host name.
+	// SSLVerify verifies the server's certificate chain and host name. It needs SSL.
 	SSLVerify bool
 	// SSLMode says the same in MySQL's words. "": from SSL and SSLVerify: neither is
 	// disabled, SSL is required, both are verify_identity. SSLVerify alone, or a mode
@@ -104,9 +112,11 @@ type Config struct {
 	// SSLCA is a file of PEM certificates to verify the server against. "": the
 	// system's. It needs a mode that verifies.
 	SSLCA string
-	// SSLCert and SSLKey are files with the client's PEM certificate and key. "": none.
+	// SSLCert is a file with the client's PEM certificate and those that it depends on.
+	// It needs SSLKey. "": none.
 	SSLCert string
-	SSLKey  string
+	// SSLKey is a file with the PEM key of SSLCert. "": none.
+	SSLKey string
 	// TLSConfig is used as it is, but for a ServerName taken from the host when it has
 	// none, in place of SSLCA, SSLCert and SSLKey: full control, verification
 	// included. It needs SSL, or an SSLMode other than disabled. nil: made from the fields above.
@@ -119,7 +129,8 @@ type Config struct {
 	// that login safe without TLS. "": none.
 	ServerPublicKey string
 
-	// Pool is the pool's name in stats, metrics and traces. "": "host:port/database".
+	// Pool is the pool's name in stats, metrics and traces. "": "host:port/database", or
+	// "socket/database".
 	Pool string
 	// PoolSize is the hard limit of connections, those being opened and closed
 	// included. 0: 16; at most 10,000.
@@ -130,20 +141,21 @@ type Config struct {
 	// KeepaliveTimeout is the longest idle time of a pooled connection. 0: 60 s;
 	// negative: no limit. Keep it below the server's wait_timeout.
 	KeepaliveTimeout time.Duration
-	// MinIdleConns is how many idle connections the pool keeps ready. 0: none.
+	// MinIdleConns is how many idle connections the pool keeps ready. 0: none; at most PoolSize.
 	MinIdleConns int
 	// MaxConnLifetime is a connection's longest life; one in use then is closed on its
 	// release. 0: 30 min; negative: no limit. It bounds how long a moved host name is followed late.
 	MaxConnLifetime time.Duration
 	// MaxConnLifetimeJitter is the random part, up to this, that each connection's
 	// life is made shorter by, so that a pool does not renew all at once. 0: a tenth of
-	// MaxConnLifetime; negative: none.
+	// MaxConnLifetime, and always less than that; negative: none.
 	MaxConnLifetimeJitter time.Duration
 	// HealthCheckPeriod is how often idle connections are looked through and
 	// MinIdleConns is seen to. 0: a quarter of KeepaliveTimeout, from 1 s to 15 s.
 	HealthCheckPeriod time.Duration
 	// MaxConcurrentDials is how many connections may be opened at the same time, so
-	// that a server that comes back is not stampeded. 0: a quarter of PoolSize, at least 1.
+	// that a server that comes back is not stampeded. 0: a quarter of PoolSize, at least
+	// 1; at most PoolSize.
 	MaxConcurrentDials int
 	// BeforeConnect is called before each dial with a copy of the configuration that
 	// it may change: credentials that rotate. It must be quick and safe for concurrent
@@ -156,7 +168,7 @@ type Config struct {
 	// TableName is the sessions' table, "name" or "database.name" of plain
 	// identifiers. "": "sessions".
 	TableName string
-	// TableNameMeta is the table of audiences and subjects. "": TableName + "_meta".
+	// TableNameMeta is the table of audiences and subjects, named likewise. "": TableName + "_meta".
 	TableNameMeta string
 	// CleanupInterval is how often expired sessions are removed in the background,
 	// give or take a fifth; never before 30 s have passed. 0: 1 min; negative: never.
@@ -170,12 +182,4 @@ type Config struct {
 	// Logger gets what no caller can be told: findings about the schema, failures of
 	// background work. nil: nothing is logged. Neither passwords nor session ids are logged.
 	Logger *slog.Logger
-}
-
-// logger is the configured one, or one that drops everything.
-func (cfg *Config) logger() *slog.Logger {
-	if cfg.Logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return cfg.Logger
 }

@@ -68,10 +68,10 @@ type Conn struct {
 // ConnectTimeout bound all of it. Errors: ErrInvalidConfig, ErrUnavailable,
 // ErrTLSUnavailable, ErrKeyRetrieval, ErrProtocol, *ServerError, the context's.
 func Connect(ctx context.Context, cfg Config) (*Conn, error) {
-	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	cfg = cfg.withDefaults()
 	return connect(ctx, &cfg)
 }
 

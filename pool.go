@@ -78,11 +78,10 @@ type PoolConn struct {
 // and then MinIdleConns in the background. Errors are those of Connect. ctx bounds the
 // call only.
 func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
-	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	p, err := newPool(cfg)
+	p, err := newPool(cfg.copy().withDefaults())
 	if err != nil {
 		return nil, err
 	}
@@ -314,10 +313,10 @@ func (p *Pool) open(ctx context.Context) (*Conn, error) {
 		if err := p.config.BeforeConnect(ctx, &cfg); err != nil {
 			return nil, &callError{"connect: BeforeConnect", err}
 		}
-		cfg = cfg.withDefaults()
 		if err := cfg.validate(); err != nil {
 			return nil, err
 		}
+		cfg = cfg.withDefaults()
 	}
 	conn, err := connect(ctx, &cfg)
 	if err != nil {
@@ -388,7 +387,7 @@ func (p *Pool) fill(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			p.config.logger().LogAttrs(ctx, slog.LevelWarn, "mysqlsession: opening an idle connection failed",
+			p.config.Logger.LogAttrs(ctx, slog.LevelWarn, "mysqlsession: opening an idle connection failed",
 				slog.String("pool", p.config.Pool), slog.String("error", err.Error()))
 			return
 		}

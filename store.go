@@ -86,13 +86,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // concerns connections, MaxPacketSize included, is the pool's. It does no I/O. Errors:
 // ErrInvalidConfig.
 func NewStore(pool *Pool, cfg Config) (*Store, error) {
-	cfg = cfg.withDefaults()
 	if err := cfg.validateStore(); err != nil {
 		return nil, err
 	}
-	if err := cfg.validate(); err != nil {
-		return nil, err
-	}
+	cfg = cfg.copy().withDefaults()
 	s := &Store{pool: pool, config: cfg}
 	s.tables = tables{sessions: quoteTable(cfg.TableName), metadata: quoteTable(cfg.TableNameMeta)}
 	s.texts = newTexts(s.tables, s.largestValue())
@@ -120,12 +117,7 @@ func (s *Store) Close() error {
 }
 
 // now is the store's time in whole seconds since 1970.
-func (s *Store) now() int64 {
-	if s.config.Clock != nil {
-		return s.config.Clock().Unix()
-	}
-	return time.Now().Unix()
-}
+func (s *Store) now() int64 { return s.config.Clock().Unix() }
 
 // Attempts at one operation, the first included.
 const (
@@ -275,7 +267,7 @@ func (s *Store) metadataOn(ctx context.Context, c *Conn, shape *schema) (*schema
 
 // logFindings tells the logger, once, what is wrong with the schema.
 func (s *Store) logFindings(ctx context.Context, c *Conn) {
-	if s.config.Logger == nil || s.checked.Swap(true) {
+	if !s.config.Logger.Enabled(ctx, slog.LevelWarn) || s.checked.Swap(true) {
 		return
 	}
 	list, err := findings(ctx, c, s.config.TableName, s.config.TableNameMeta)
