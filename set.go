@@ -75,7 +75,7 @@ func (p *put) check(s *Store, ttl time.Duration, opts *SetOptions) error {
 const farFuture = 1 << 40
 
 func (s *Store) set(ctx context.Context, c *Conn, shape *schema, p *put) error {
-	if err := shape.checkSession(p.name, p.value); err != nil {
+	if err := shape.checkSession(p.key, p.name, p.value); err != nil {
 		return err
 	}
 	if err := checkExpiry(c, p.expires); err != nil {
@@ -134,7 +134,7 @@ func (s *Store) setAll(ctx context.Context, c *Conn, shape *schema, p *put) erro
 			return err
 		}
 		for _, m := range p.metadata {
-			if err := shape.checkMetadata(m.Audience, m.Subject); err != nil {
+			if err := shape.checkMetadata(p.key, m.Audience, m.Subject); err != nil {
 				return err
 			}
 		}
