@@ -17,7 +17,8 @@ import (
 const firstCleanup = 30 * time.Second
 
 // Cleanup removes the sessions that have expired, and rows of old tables without an
-// expiry, and returns how many. It goes in batches of CleanupBatchSize, each by itself;
+// expiry, and returns how many. A row without a value, which reads as not found, goes when
+// it expires. It goes in batches of CleanupBatchSize, each by itself;
 // after an error the count says how many are gone. Several may run at the same time.
 // Closing the store does not end it, ctx does.
 func (s *Store) Cleanup(ctx context.Context) (int64, error) {

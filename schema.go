@@ -19,10 +19,12 @@ type schema struct {
 
 // table is one table, or what stands in its place.
 type table struct {
-	name     string // as configured, "name" or "database.name"
-	database string // the one that it is in
-	present  bool
-	view     bool
+	name      string   // as configured, "name" or "database.name"
+	database  string   // the one that it is in
+	wants     []string // the columns that the store uses
+	essential []string // those without which it is no table of a store
+	present   bool
+	view      bool
 
 	engine        string
 	transactional bool
@@ -62,25 +64,16 @@ type foreignKey struct {
 	deleteRule      string
 }
 
-// The lengths of the columns that Migrate makes, in bytes.
-const (
-	maxKeyLength  = 43
-	maxNameLength = 255
-)
-
-// The columns of both tables, in the order in which findings name them.
-var (
-	sessionsColumns = [...]string{"sid", "name", "data", "exp"}
-	metadataColumns = [...]string{"aud", "sub", "sid"}
-)
-
 // readSchema asks the server for both tables, in one round trip. A table without a
 // database of its own is looked for in the connection's.
 //
 // Each query names one table in a way in which MariaDB opens that one only, instead of
 // every table of the server.
 func readSchema(ctx context.Context, c *Conn, sessionsTable, metadataTable string) (*schema, error) {
-	s := &schema{sessions: table{name: sessionsTable}, metadata: table{name: metadataTable}}
+	s := &schema{
+		sessions: table{name: sessionsTable, wants: []string{"sid", "name", "data", "exp"}, essential: []string{"sid"}},
+		metadata: table{name: metadataTable, wants: []string{"aud", "sub", "sid"}, essential: []string{"aud", "sub", "sid"}},
+	}
 	database := ""
 	requests := []request{{statement: "SELECT DATABASE()", columns: 1, row: func(values []wire.Value) error {
 		database = text(values[0])
@@ -227,6 +220,17 @@ func (t *table) column(name string) *column {
 	return nil
 }
 
+// foreign reports whether the table lacks what every table of a store has had from the
+// beginning: it was made for something else.
+func (t *table) foreign() bool {
+	for _, name := range t.essential {
+		if t.present && t.column(name) == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // fault says why the statements of a store cannot work with the column; "" if they can.
 func (c *column) fault(name string) string {
 	switch {
@@ -300,11 +304,11 @@ func containsAll(have, want []string) bool {
 
 // conclude works out what the store asks for before each call.
 func (s *schema) conclude() {
-	s.sessionsLack = s.sessions.lack(sessionsColumns[:])
+	s.sessionsLack = s.sessions.lack()
 	if s.sessionsLack == nil && !s.sessions.view && !s.sessions.unique("sid") {
 		s.sessionsLack = detail(ErrSchema, "table %s has no primary key or unique index on sid, so that each save would add a row; run Migrate", s.sessions.name)
 	}
-	s.metadataLack = s.metadata.lack(metadataColumns[:])
+	s.metadataLack = s.metadata.lack()
 	s.key = s.sessions.bound("sid")
 	s.name = s.sessions.bound("name")
 	s.value = s.sessions.bound("data")
@@ -313,12 +317,12 @@ func (s *schema) conclude() {
 	s.subject = s.metadata.bound("sub")
 }
 
-// lack is the error of operations that need the table with these columns.
-func (t *table) lack(columns []string) error {
+// lack is the error of operations that need the table.
+func (t *table) lack() error {
 	if !t.present {
 		return detail(ErrSchema, "table %s does not exist; run Migrate", t.name)
 	}
-	for _, name := range columns {
+	for _, name := range t.wants {
 		c := t.column(name)
 		if c == nil {
 			return detail(ErrSchema, "table %s has no column %s; run Migrate", t.name, name)
@@ -355,37 +359,29 @@ func (t *table) bound(name string) bound {
 	return bound{column: t.name + "." + name, length: int(c.length), charset: c.charset, trims: c.kind == "char"}
 }
 
-// checkKey sees whether a valid session id fits its columns: ErrInvalidKey if not.
-func (s *schema) checkKey(key string, withMetadata bool) error {
+// checkSession sees whether a valid id, a name and a value come back from their columns as
+// they are: ErrInvalidKey, ErrInvalidName or ErrValueTooLarge for what is too long,
+// ErrTextColumn for what a text column would change.
+func (s *schema) checkSession(key, name string, value []byte) error {
 	if len(key) > s.key.length {
 		return s.key.tooLong(ErrInvalidKey, len(key))
 	}
-	if withMetadata && len(key) > s.metadataKey.length {
-		return s.metadataKey.tooLong(ErrInvalidKey, len(key))
-	}
-	return nil
-}
-
-// checkSession sees whether name and value come back from their columns as they are:
-// ErrInvalidName or ErrValueTooLarge for what is too long, ErrTextColumn for what a text
-// column would change. largestValue is for the limits that are not the column's.
-func (s *schema) checkSession(name string, value []byte) error {
 	if err := checkBound(&s.name, name, ErrInvalidName); err != nil {
 		return err
 	}
 	return checkBound(&s.value, value, ErrValueTooLarge)
 }
 
-// checkMetadata is checkSession for an audience and a subject.
-func (s *schema) checkMetadata(audience, subject string) error {
+// checkMetadata is checkSession for a session's audience and subject.
+func (s *schema) checkMetadata(key, audience, subject string) error {
+	if len(key) > s.metadataKey.length {
+		return s.metadataKey.tooLong(ErrInvalidKey, len(key))
+	}
 	if err := checkBound(&s.audience, audience, ErrInvalidName); err != nil {
 		return err
 	}
 	return checkBound(&s.subject, subject, ErrInvalidName)
 }
-
-// largestValue is the smaller of limit and what the column of values holds, in bytes.
-func (s *schema) largestValue(limit int) int { return min(limit, s.value.length) }
 
 func checkBound[T string | []byte](b *bound, value T, tooLong error) error {
 	switch {

@@ -75,7 +75,7 @@ func (p *put) check(s *Store, ttl time.Duration, opts *SetOptions) error {
 const farFuture = 1 << 40
 
 func (s *Store) set(ctx context.Context, c *Conn, shape *schema, p *put) error {
-	if err := shape.checkSession(p.name, p.value); err != nil {
+	if err := shape.checkSession(p.key, p.name, p.value); err != nil {
 		return err
 	}
 	if err := checkExpiry(c, p.expires); err != nil {
@@ -134,14 +134,15 @@ func (s *Store) setAll(ctx context.Context, c *Conn, shape *schema, p *put) erro
 			return err
 		}
 		for _, m := range p.metadata {
-			if err := shape.checkMetadata(m.Audience, m.Subject); err != nil {
+			if err := shape.checkMetadata(p.key, m.Audience, m.Subject); err != nil {
 				return err
 			}
 		}
 		requests = s.appendMetadata(requests, c, p)
 	}
 	return c.transact(ctx, requests, func() error {
-		if p.mustExist && c.outcomes[live].result.RowsAffected == 0 {
+		// Without its session, metadata has failed on the foreign key.
+		if o := &c.outcomes[live]; p.mustExist && o.err == nil && o.result.RowsAffected == 0 {
 			return ErrNotFound
 		}
 		return nil

@@ -247,7 +247,7 @@ func (s *Store) schemaOn(ctx context.Context, c *Conn) (*schema, error) {
 		return nil, err
 	}
 	s.shape.Store(shape)
-	s.logFindings(ctx, c)
+	s.logFindings(ctx, shape)
 	return shape, shape.needSessions()
 }
 
@@ -266,16 +266,11 @@ func (s *Store) metadataOn(ctx context.Context, c *Conn, shape *schema) (*schema
 }
 
 // logFindings tells the logger, once, what is wrong with the schema.
-func (s *Store) logFindings(ctx context.Context, c *Conn) {
-	if !s.config.Logger.Enabled(ctx, slog.LevelWarn) || s.checked.Swap(true) {
+func (s *Store) logFindings(ctx context.Context, shape *schema) {
+	if s.checked.Swap(true) {
 		return
 	}
-	list, err := findings(ctx, c, s.config.TableName, s.config.TableNameMeta)
-	if err != nil {
-		s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "mysqlsession: checking the schema failed", slog.String("error", err.Error()))
-		return
-	}
-	for _, f := range list {
+	for _, f := range shape.findings(s.largestValue()) {
 		s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "mysqlsession: schema", slog.String("severity", string(f.Severity)),
 			slog.String("subject", f.Subject), slog.String("problem", f.Problem), slog.String("fix", f.Fix))
 	}
@@ -286,13 +281,19 @@ func (s *Store) logFindings(ctx context.Context, c *Conn) {
 func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 	var list []Finding
 	err := s.pool.Do(ctx, func(c *Conn) (err error) {
-		list, err = findings(ctx, c, s.config.TableName, s.config.TableNameMeta)
+		list, err = findings(ctx, c, s.config.TableName, s.config.TableNameMeta, s.largestValue())
 		return err
 	})
 	if err != nil {
 		return nil, s.failure("check", err)
 	}
 	return list, nil
+}
+
+// logStep tells the logger what a migration is about to do.
+func (s *Store) logStep(next step) {
+	s.config.Logger.LogAttrs(context.Background(), slog.LevelInfo, "mysqlsession: migration",
+		slog.String("step", next.reason), slog.String("statement", next.statement))
 }
 
 // Migrate creates both tables, or makes those that exist what this package wants: binary
@@ -306,7 +307,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return s.failure("migrate", err)
 	}
 	defer conn.Discard() // its limits are lifted
-	if err := migrate(ctx, conn.Conn(), s.config.TableName, s.config.TableNameMeta); err != nil {
+	if err := migrate(ctx, conn.Conn(), s.config.TableName, s.config.TableNameMeta, s.logStep); err != nil {
 		return s.failure("migrate", err)
 	}
 	s.shape.Store(nil)

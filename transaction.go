@@ -14,30 +14,23 @@ func beginRequest() request { return request{statement: "SET autocommit = 0"} }
 
 // transact runs requests, of which the first is beginRequest, as one transaction in two
 // round trips: the statements, and then, when all replies have been read and verify has
-// nothing against them, COMMIT. A failure before the commit has applied nothing.
+// nothing against them, COMMIT. verify is also asked when a statement failed, as it may
+// know the reason: its error goes before. A failure before the commit has applied nothing.
 func (c *Conn) transact(ctx context.Context, requests []request, verify func() error) error {
 	err := c.roundTrip(ctx, effectPending, requests)
-	if err == nil && verify != nil {
-		err = verify()
+	if verify != nil && !c.closed() && (err == nil || asServerError(err) != nil) {
+		if objection := verify(); objection != nil {
+			err = objection
+		}
+	}
+	if err == nil && ctx.Err() != nil {
+		err = &notAppliedError{contextError(ctx, ctx.Err())}
 	}
 	if err != nil {
 		c.rollback(ctx)
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		c.rollback(ctx)
-		return &notAppliedError{contextError(ctx, err)}
-	}
 	return c.commit(ctx)
-}
-
-// more runs further requests of an open transaction; after an error it is rolled back.
-func (c *Conn) more(ctx context.Context, requests []request) error {
-	err := c.roundTrip(ctx, effectPending, requests)
-	if err != nil {
-		c.rollback(ctx)
-	}
-	return err
 }
 
 // commit ends the transaction. The connection commits by itself again.
