@@ -171,12 +171,11 @@ func (c *PoolConn) Discard() {
 // not counted as waiting.
 func (p *Pool) acquire(ctx context.Context, counted bool) (*pooled, uint64, error) {
 	began := time.Now()
-	waited, err := p.gate.Enter(ctx, p.config.ConnectTimeout, counted)
-	if err != nil {
+	if _, err := p.gate.Enter(ctx, p.config.ConnectTimeout, counted); err != nil {
 		return nil, 0, gateError(ctx, err)
 	}
-	if waited || p.idle.Load() <= 0 {
-		// It may take a dial, or what is left of the time.
+	if p.idle.Load() <= 0 {
+		// It will take a dial, and at most what is left of the time.
 		limited, cancel := context.WithTimeoutCause(ctx, p.config.ConnectTimeout-time.Since(began), ErrAcquireTimeout)
 		defer cancel()
 		ctx = limited
