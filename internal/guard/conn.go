@@ -204,13 +204,16 @@ func (c *conn) readPacket(limit int) ([]byte, error) {
 	if size == 0 || size > limit {
 		return nil, Violation("packet of a size that no login has, or not a MySQL server")
 	}
+	// A server that ends a connection on its own account counts from 0.
+	inOrder, notice := header[3] == c.sequence, header[3] == 0
+	if !inOrder && !notice {
+		return nil, Violation("packet out of sequence, or not a MySQL server")
+	}
 	payload := make([]byte, size)
 	if _, err := io.ReadFull(c.peer, payload); err != nil {
 		return nil, alert(err)
 	}
-	// A server that ends a connection on its own account counts from 0.
-	kind, err := wire.LoginKind(payload)
-	if notice := err == nil && kind == wire.LoginError && header[3] == 0; header[3] != c.sequence && !notice {
+	if kind, err := wire.LoginKind(payload); !inOrder && (err != nil || kind != wire.LoginError) {
 		return nil, Violation("packet out of sequence")
 	}
 	c.sequence++
