@@ -1,0 +1,60 @@
+# Run `make` to see what there is.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench fmt lint clean
+
+# The library, and the modules inside the repository that keep their dependencies out of it.
+modules := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/testdata/*' | sort))
+
+# What the linters are, at which version. The race detector needs cgo.
+staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+revive := github.com/mgechev/revive@v1.15.0
+export CGO_ENABLED = 1
+
+# in_modules COMMAND: runs the command in every module and fails at the end if it failed in any.
+define in_modules
+@failed=; for module in $(modules); do \
+	printf '\n--- %s: %s\n' "$$module" '$(1)'; \
+	(cd "$$module" && $(1)) || failed="$$failed $$module"; \
+done; \
+if [ -n "$$failed" ]; then echo "failed in:$$failed" >&2; exit 1; fi
+endef
+
+help: ## show this
+	@echo 'usage: make TARGET'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 10
+
+build: ## build the command line program, bin/mysqlsession
+	@scripts/need go
+	cd cmd/mysqlsession && go build -o ../../bin/mysqlsession .
+
+demo: ## try it out: a web application whose sessions are in a real database (ARGS='--listen :8080')
+	@scripts/need go demo-server
+	@cd cmd/mysqlsession && CGO_ENABLED=0 go build -o ../../bin/mysqlsession .
+	@exec bin/mysqlsession demo $(ARGS)
+
+test: ## run all tests with the race detector on real servers (ARGS='-run TestName')
+	@scripts/need go compiler test-server
+	$(call in_modules,go test -race $(ARGS) ./...)
+
+bench: ## compare the speed with that of others on the same server (ARGS='-bench Get -count 5')
+	@scripts/need go bench-server
+	go test -run '^$$' -bench . -benchmem $(ARGS) .
+
+fmt: ## format the Go code
+	@scripts/need go
+	gofmt -w .
+
+lint: ## look for mistakes: formatting, vet, staticcheck, revive, shellcheck
+	@scripts/need go compiler shellcheck
+	@unformatted=$$(gofmt -l .) || exit 1; if [ -n "$$unformatted" ]; then \
+		echo "not formatted, run 'make fmt':" >&2; echo "$$unformatted" >&2; exit 1; fi
+	$(call in_modules,go vet ./...)
+	$(call in_modules,go run $(staticcheck) ./...)
+	$(call in_modules,go run $(revive) -config "$(CURDIR)/revive.toml" -set_exit_status ./...)
+	scripts/lint-shell
+
+clean: ## remove what was built
+	rm -rf bin
