@@ -149,14 +149,17 @@ func cleanupTests() []test {
 			assert.EqualValues(f, 95, cleanup(f))
 			assert.Equal(f, 1, f.sessions())
 		}},
-		{"the clean-up removes rows with a NULL", func(f *fixture) {
+		{"the clean-up removes rows without an expiry, and rows without a value when they expire", func(f *fixture) {
 			if !f.subject.Text {
-				return // their columns hold none
+				return // their columns hold no NULL
 			}
 			f.nulls = true
-			f.exec("INSERT INTO sessions (sid, name, data, exp) VALUES (?, ?, NULL, '2037-01-01'), (?, ?, 'value', NULL)",
-				id("data"), cookie, id("exp"), cookie)
+			f.exec("INSERT INTO sessions (sid, name, data, exp) VALUES (?, ?, NULL, FROM_UNIXTIME(?)), (?, ?, 'value', NULL)",
+				id("data"), cookie, f.clock.Now().Unix()+10, id("exp"), cookie)
 			f.set(id("live"), "value", time.Minute)
+			cleanup(f)
+			assert.Equal(f, 2, f.sessions())
+			f.clock.Advance(11 * time.Second)
 			cleanup(f)
 			assert.Equal(f, 1, f.sessions())
 		}},
