@@ -71,7 +71,12 @@ func (f *fixture) open(change func(cfg *mysqlsession.Config)) *mysqlsession.Stor
 	change(&cfg)
 	store, err := mysqlsession.Open(f.Context(), cfg)
 	require.NoError(f, err)
-	f.Cleanup(func() { assert.NoError(f, store.Close()) })
+	f.Cleanup(func() {
+		stat := store.Pool().Stat()
+		assert.Zero(f, stat.AcquiredConns, "connections that were not given back")
+		assert.Zero(f, stat.BrokenDestroyCount, "connections that were closed as unfit: no test here gives a reason to")
+		assert.NoError(f, store.Close())
+	})
 	return store
 }
 

@@ -110,7 +110,7 @@ func textColumnsRefuse(f *fixture) {
 		f.holds(id("a"), "kept")
 	}
 	if f.subject.Text {
-		assert.Contains(f, f.trySet(id("a"), "é", time.Hour).Error(), "Migrate")
+		assert.ErrorContains(f, f.trySet(id("a"), "é", time.Hour), "Migrate")
 		f.equalTime(f.at(time.Minute), f.storedExpiry(id("a")))
 	}
 }

@@ -149,18 +149,19 @@ func cleanupTests() []test {
 			assert.EqualValues(f, 95, cleanup(f))
 			assert.Equal(f, 1, f.sessions())
 		}},
-		{"the clean-up removes rows without an expiry at once, and rows without a value when they expire", func(f *fixture) {
+		{"the clean-up removes rows without an expiry, and rows without a value when they expire", func(f *fixture) {
 			if !f.subject.Text {
-				return // their columns hold none
+				return // their columns hold no NULL
 			}
 			f.nulls = true
-			f.exec("INSERT INTO sessions (sid, name, data, exp) VALUES (?, ?, NULL, '2037-01-01'), (?, ?, 'value', NULL)",
-				id("data"), cookie, id("exp"), cookie)
+			f.exec("INSERT INTO sessions (sid, name, data, exp) VALUES (?, ?, NULL, FROM_UNIXTIME(?)), (?, ?, 'value', NULL)",
+				id("data"), cookie, f.clock.Now().Unix()+10, id("exp"), cookie)
 			f.set(id("live"), "value", time.Minute)
-			assert.EqualValues(f, 1, cleanup(f))
-			f.clock.Set(time.Date(2037, 1, 2, 0, 0, 0, 0, time.UTC))
-			assert.EqualValues(f, 2, cleanup(f))
-			assert.Zero(f, f.sessions())
+			cleanup(f)
+			assert.Equal(f, 2, f.sessions())
+			f.clock.Advance(11 * time.Second)
+			cleanup(f)
+			assert.Equal(f, 1, f.sessions())
 		}},
 		{"clean-ups of several stores at once are no error", func(f *fixture) {
 			f.many(500)
