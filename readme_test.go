@@ -1,123 +1,114 @@
 package mysqlsession_test
 
 import (
-	"flag"
-	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
-	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/mysqlsession/mysqlsession"
+	"github.com/mysqlsession/mysqlsession/internal/dbtest"
 )
 
-var update = flag.Bool("update", false, "write the README's table of parameters anew")
+var codeBlock = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 
-const (
-	tableBegin = "<!-- parameters: written by go test -run TestReadmeHasTheTableOfParameters -update -->\n"
-	tableEnd   = "<!-- end of parameters -->\n"
-)
-
-func TestReadmeHasTheTableOfParameters(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(readme), tableBegin)
-	old, after, closed := strings.Cut(rest, tableEnd)
-	if !ok || !closed {
-		t.Fatalf("README.md has no place for the table, between\n%s%s", tableBegin, tableEnd)
-	}
-	table := parameterTable(t)
-	if old == table {
-		return
-	}
-	if !*update {
-		t.Fatal("the table differs from the code; run this test with -update")
-	}
-	if err := os.WriteFile("README.md", []byte(before+tableBegin+table+tableEnd+after), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// parameterTable is the table as Markdown, made from the table of parameters, the
-// defaults and the comments of Config's fields.
-func parameterTable(t *testing.T) string {
-	comments := fieldComments(t)
-	defaults := mysqlsession.WithDefaults(Config{})
-	var b strings.Builder
-	b.WriteString("| parameter | field of `Config` | default | meaning |\n| --- | --- | --- | --- |\n")
-	for _, p := range mysqlsession.Parameters() {
-		initial := mysqlsession.ParameterText(defaults, p.Name)
-		switch value := reflect.ValueOf(p.At(&defaults)).Elem(); {
-		case p.Field == "Pool":
-			initial = "host:port/database"
-		case p.Field == "SSLMode":
-			initial = string(mysqlsession.SSLModeDisabled)
-		case initial == "" && value.Kind() != reflect.String && value.Kind() != reflect.Slice:
-			initial = fmt.Sprint(value)
-		}
-		if initial != "" {
-			initial = "`" + initial + "`"
-		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n", p.Name, p.Field, initial, meaning(p.Field, comments[p.Field]))
-	}
-	for _, field := range inexpressible {
-		fmt.Fprintf(&b, "| | `%s` | | %s |\n", field, meaning(field, comments[field]))
-	}
-	return b.String()
-}
-
-// meaning is a field's comment without its name.
-func meaning(field, comment string) string {
-	text := strings.TrimPrefix(strings.Join(strings.Fields(comment), " "), field+" ")
-	for _, verb := range []string{"is ", "are "} {
-		text = strings.TrimPrefix(text, verb)
-	}
-	text = strings.ReplaceAll(strings.ReplaceAll(text, `"": `, "Default: "), "|", `\|`)
-	return strings.ToUpper(text[:1]) + text[1:]
-}
-
-// fieldComments are the comments of Config's fields.
-func fieldComments(t *testing.T) map[string]string {
+// readmeBlocks are the README's code blocks in a language.
+func readmeBlocks(t *testing.T, language string) []string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	comments := map[string]string{}
-	ast.Inspect(file, func(n ast.Node) bool {
-		spec, ok := n.(*ast.TypeSpec)
-		if !ok || spec.Name.Name != reflect.TypeFor[Config]().Name() {
-			return true
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	var blocks []string
+	for _, match := range codeBlock.FindAllStringSubmatch(string(readme), -1) {
+		if match[1] == language {
+			blocks = append(blocks, match[2])
 		}
-		for _, field := range spec.Type.(*ast.StructType).Fields.List {
-			for _, name := range field.Names {
-				comments[name.Name] = field.Doc.Text()
+	}
+	return blocks
+}
+
+func TestTheReadmesCodeBlocksAreOfKindsThatAreTested(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for _, match := range codeBlock.FindAllStringSubmatch(string(readme), -1) {
+		assert.Contains(t, []string{"go", "sh", "sql", "text"}, match[1], "block:\n%s", match[2])
+	}
+}
+
+func TestTheReadmesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T) {
+	source, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	blocks := readmeBlocks(t, "go")
+	require.NotEmpty(t, blocks)
+	for _, block := range blocks {
+		var indented strings.Builder
+		for line := range strings.Lines(block) {
+			if strings.TrimSpace(line) != "" {
+				indented.WriteByte('\t')
+			}
+			indented.WriteString(line)
+		}
+		assert.Contains(t, string(source), indented.String())
+	}
+}
+
+func TestTheReadmesShellCommandsAreTargetsOfTheMakefile(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	require.NoError(t, err)
+	for _, block := range readmeBlocks(t, "sh") {
+		for line := range strings.Lines(block) {
+			command, _, _ := strings.Cut(strings.TrimSpace(line), " #")
+			switch words := strings.Fields(command); {
+			case len(words) == 2 && words[0] == "make":
+				assert.Contains(t, string(makefile), "\n"+words[1]+":", line)
+			default:
+				assert.Contains(t, []string{"go get github.com/mysqlsession/mysqlsession", "go run ./cmd/mysqlsession demo"}, strings.TrimSpace(command))
 			}
 		}
-		return false
-	})
-	return comments
+	}
 }
 
-func TestEveryFieldOfConfigSaysWhatItDoesAndWhatZeroMeans(t *testing.T) {
-	comments := fieldComments(t)
-	for i := range reflect.TypeFor[Config]().NumField() {
-		field := reflect.TypeFor[Config]().Field(i)
-		comment := comments[field.Name]
-		if !strings.HasPrefix(comment, field.Name+" ") {
-			t.Errorf("%s has no comment that begins with its name", field.Name)
+func TestTheReadmesTablesAreWhatTheStoreWorksOn(t *testing.T) {
+	blocks := readmeBlocks(t, "sql")
+	require.NotEmpty(t, blocks)
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		admin := server.AdminIn(t, cfg.Database)
+		for _, block := range blocks {
+			for statement := range strings.SplitSeq(block, ";") {
+				if strings.TrimSpace(statement) != "" {
+					execute(t, admin, statement)
+				}
+			}
 		}
-		zero := map[reflect.Kind]string{
-			reflect.String: `"":`, reflect.Int: "0:", reflect.Int64: "0:", reflect.Uint16: "0:",
-			reflect.Func: "nil:", reflect.Pointer: "nil:", reflect.Slice: "Empty:",
-		}[field.Type.Kind()]
-		if !strings.Contains(comment, zero) {
-			t.Errorf("the comment of %s does not say what %s means", field.Name, strings.TrimSuffix(zero, ":"))
-		}
+		store := openStore(t, cfg)
+		findings, err := store.Check(t.Context())
+		require.NoError(t, err)
+		assert.Empty(t, findings)
+	})
+}
+
+func TestTheReadmesExamplesRun(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		t.Setenv("MYSQLSESSION_DSN", cfg.ConnString())
+		require.NoError(t, openAStore(t.Context()))
+		store := openStore(t, cfg)
+		require.NoError(t, useAStore(t.Context(), store, newKey(), newKey()))
+		require.NoError(t, useThePool(t.Context(), store.Pool()))
+	})
+	for err, status := range map[error]int{
+		mysqlsession.ErrNotFound:    http.StatusUnauthorized,
+		mysqlsession.ErrBacklogFull: http.StatusServiceUnavailable,
+		errors.New("another"):       http.StatusInternalServerError,
+	} {
+		recorder := httptest.NewRecorder()
+		answerErrors(recorder, err)
+		assert.Equal(t, status, recorder.Code)
 	}
 }
