@@ -26,8 +26,9 @@ func (s *Store) Get(ctx context.Context, name, key string) ([]byte, error) {
 
 func (s *Store) get(ctx context.Context, c *Conn, name, key string) ([]byte, error) {
 	var value []byte
-	found := false
-	parameters := [...]wire.Parameter{wire.Text(key), wire.Int(s.now())}
+	found, null := false, false
+	now := s.now()
+	parameters := [...]wire.Parameter{wire.Text(key), wire.Int(now)}
 	requests := [...]request{{
 		statement: s.texts.selectValue, parameters: parameters[:], columns: 3,
 		row: func(row []wire.Value) error {
@@ -35,20 +36,41 @@ func (s *Store) get(ctx context.Context, c *Conn, name, key string) ([]byte, err
 			if string(row[0].Raw()) != key || string(row[1].Raw()) != name {
 				return nil
 			}
-			if row[2].IsNull() {
-				return s.tooLargeToRead()
+			found, null = true, row[2].IsNull()
+			if !null {
+				value = copyOf(row[2].Raw())
 			}
-			value, found = copyOf(row[2].Raw()), true
 			return nil
 		},
 	}}
 	if err := c.roundTrip(ctx, effectNone, requests[:]); err != nil {
 		return nil, err
 	}
-	if !found {
+	switch {
+	case !found:
 		return nil, ErrNotFound
+	case null:
+		return nil, s.whyNull(ctx, c, name, key, now)
+	default:
+		return value, nil
 	}
-	return value, nil
+}
+
+// whyNull tells what is behind a value that came as NULL: one that is too large to read,
+// or, in an old table, none.
+func (s *Store) whyNull(ctx context.Context, c *Conn, name, key string, now int64) error {
+	why := ErrNotFound
+	err := c.roundTrip(ctx, effectNone, []request{{
+		statement: s.texts.selectLength, parameters: append(sessionParameters(nil, name, key), wire.Int(now)), columns: 1,
+		row: func([]wire.Value) error {
+			why = s.tooLargeToRead()
+			return nil
+		},
+	}})
+	if err != nil {
+		return err
+	}
+	return why
 }
 
 // copyOf is a copy of b that is not nil.

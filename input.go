@@ -1,7 +1,6 @@
 package mysqlsession
 
 import (
-	"math"
 	"time"
 )
 
@@ -57,9 +56,6 @@ func seconds(ttl time.Duration) int64 {
 func expiry(now int64, ttl time.Duration) (int64, error) {
 	if ttl <= 0 {
 		return 0, detail(ErrInvalidTTL, "%v, must be positive", ttl)
-	}
-	if now > math.MaxInt64-seconds(ttl) {
-		return 0, detail(ErrInvalidTTL, "%v, ends after all time", ttl)
 	}
 	return now + seconds(ttl), nil
 }

@@ -58,8 +58,7 @@ func (p *put) check(s *Store, ttl time.Duration, opts *SetOptions) error {
 		p.old = opts.OldKey
 		p.staleEnd = p.now - 1 // not readable any more
 		if opts.StaleTTL > 0 {
-			// A life that ends after all time is not lengthened: the old expiry stays.
-			p.staleEnd = p.now + min(seconds(opts.StaleTTL), p.expires-p.now+farFuture)
+			p.staleEnd = p.now + seconds(opts.StaleTTL)
 		}
 	}
 	for _, m := range opts.Metadata {
@@ -71,11 +70,24 @@ func (p *put) check(s *Store, ttl time.Duration, opts *SetOptions) error {
 	return nil
 }
 
-// farFuture is more seconds than any server's dates have.
-const farFuture = 1 << 40
+// fits is whether the session's table takes the name and the value as they are.
+func (p *put) fits(shape *schema) error { return shape.checkSession(p.key, p.name, p.value) }
+
+// metadataFits is the same of the metadata.
+func (p *put) metadataFits(shape *schema) error {
+	if err := shape.needMetadata(); err != nil {
+		return err
+	}
+	for _, m := range p.metadata {
+		if err := shape.checkMetadata(p.key, m.Audience, m.Subject); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (s *Store) set(ctx context.Context, c *Conn, shape *schema, p *put) error {
-	if err := shape.checkSession(p.key, p.name, p.value); err != nil {
+	if err := s.allow(ctx, c, shape, p.fits); err != nil {
 		return err
 	}
 	if err := checkExpiry(c, p.expires); err != nil {
@@ -129,14 +141,8 @@ func (s *Store) setAll(ctx context.Context, c *Conn, shape *schema, p *put) erro
 		live = 2
 	}
 	if len(p.metadata) > 0 {
-		shape, err := s.metadataOn(ctx, c, shape)
-		if err != nil {
+		if err := s.allow(ctx, c, shape, p.metadataFits); err != nil {
 			return err
-		}
-		for _, m := range p.metadata {
-			if err := shape.checkMetadata(p.key, m.Audience, m.Subject); err != nil {
-				return err
-			}
 		}
 		requests = s.appendMetadata(requests, c, p)
 	}
@@ -149,7 +155,8 @@ func (s *Store) setAll(ctx context.Context, c *Conn, shape *schema, p *put) erro
 	})
 }
 
-// endRequest brings the old session's expiry forward.
+// endRequest brings the old session's expiry forward. An end after the server's last
+// moment changes nothing: no expiry is later than that.
 func (s *Store) endRequest(c *Conn, p *put) request {
 	end := min(p.staleEnd, c.server.lastMoment().Unix())
 	parameters := sessionParameters([]wire.Parameter{wire.Int(end)}, p.name, p.old)

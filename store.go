@@ -242,27 +242,35 @@ func (s *Store) schemaOn(ctx context.Context, c *Conn) (*schema, error) {
 	if shape := s.shape.Load(); shape != nil && shape.needSessions() == nil {
 		return shape, nil
 	}
+	shape, err := s.readSchema(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return shape, shape.needSessions()
+}
+
+// readSchema looks at the tables and remembers what they are.
+func (s *Store) readSchema(ctx context.Context, c *Conn) (*schema, error) {
 	shape, err := readSchema(ctx, c, s.config.TableName, s.config.TableNameMeta)
 	if err != nil {
 		return nil, err
 	}
 	s.shape.Store(shape)
 	s.logFindings(ctx, shape)
-	return shape, shape.needSessions()
+	return shape, nil
 }
 
-// metadataOn is schemaOn for what needs the metadata table: its absence is no fault until
-// it is needed, and somebody may have made it since.
-func (s *Store) metadataOn(ctx context.Context, c *Conn, shape *schema) (*schema, error) {
-	if shape.needMetadata() == nil {
-		return shape, nil
+// allow asks what is known of the tables whether something may be done. Before it takes
+// no for an answer it looks at them again: somebody may have migrated them meanwhile.
+func (s *Store) allow(ctx context.Context, c *Conn, shape *schema, may func(shape *schema) error) error {
+	if may(shape) == nil {
+		return nil
 	}
-	shape, err := readSchema(ctx, c, s.config.TableName, s.config.TableNameMeta)
+	shape, err := s.readSchema(ctx, c)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.shape.Store(shape)
-	return shape, shape.needMetadata()
+	return may(shape)
 }
 
 // logFindings tells the logger, once, what is wrong with the schema.

@@ -136,7 +136,7 @@ func (q *subjectQuery) more() bool { return !q.begun || q.rows == pageSize }
 
 // subjectPage reads the next page.
 func (s *Store) subjectPage(ctx context.Context, c *Conn, shape *schema, q *subjectQuery, may effect) error {
-	if _, err := s.metadataOn(ctx, c, shape); err != nil {
+	if err := s.allow(ctx, c, shape, (*schema).needMetadata); err != nil {
 		return err
 	}
 	q.page = q.page[:0]

@@ -3,6 +3,7 @@ package mysqlsession
 // texts holds the statements of one store, made once.
 type texts struct {
 	selectValue     string
+	selectLength    string
 	selectSessions  rungs
 	upsertSession   [2]string // indexed by dialect
 	upsertMetadata  [2]rungs
@@ -43,6 +44,7 @@ func makeRungs(text func(n int) string) rungs {
 func newTexts(t tables, largestValue int) texts {
 	x := texts{
 		selectValue:     selectValue(t, largestValue),
+		selectLength:    selectLength(t),
 		selectSessions:  makeRungs(func(n int) string { return selectSessions(t, n, largestValue) }),
 		replaceSession:  replaceSession(t),
 		exchangeSession: exchangeSession(t),

@@ -56,7 +56,7 @@ func (s *Store) Update(ctx context.Context, name, key string, ttl time.Duration,
 // exchange stores p if the session is live and its value has the digest; ErrNotFound if not.
 func (s *Store) exchange(ctx context.Context, p *put, digest []byte) error {
 	return s.do(ctx, "update", func(c *Conn, shape *schema) error {
-		if err := shape.checkSession(p.key, p.name, p.value); err != nil {
+		if err := s.allow(ctx, c, shape, p.fits); err != nil {
 			return err
 		}
 		if err := checkExpiry(c, p.expires); err != nil {
