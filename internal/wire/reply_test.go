@@ -152,6 +152,7 @@ func TestErrorPackets(t *testing.T) {
 		"without a message":               {"ff 1504 23 3238303030", 1045, "28000", ""},
 		"without anything":                {"ff 1504", 1045, "HY000", ""},
 		"a message that begins with #":    {"ff 1504 2361", 1045, "HY000", "#a"},
+		"a SQLSTATE of four characters":   {"ff 1504 23 32383030", 1045, "HY000", "#2800"},
 		"an escape sequence for SQLSTATE": {"ff 1504 23 1b5b324a0a 6d", 1045, "HY000", "m"},
 		"lower case for SQLSTATE":         {"ff 1504 23 6879303030 6d", 1045, "HY000", "m"},
 	}
