@@ -21,13 +21,16 @@ func (c *Cursor) Len() int { return len(c.rest) }
 // Bytes takes the next n bytes. They alias the payload.
 func (c *Cursor) Bytes(n uint64) []byte {
 	if n > uint64(len(c.rest)) {
-		c.rest, c.failed = nil, true
+		c.fail()
 		return nil
 	}
 	b := c.rest[:n:n]
 	c.rest = c.rest[n:]
 	return b
 }
+
+// fail makes this and all later reads fail.
+func (c *Cursor) fail() { c.rest, c.failed = nil, true }
 
 // Rest takes what is left.
 func (c *Cursor) Rest() []byte { return c.Bytes(uint64(len(c.rest))) }
@@ -83,7 +86,7 @@ func (c *Cursor) LengthEncodedInt() uint64 {
 	case 0xfe:
 		return c.Uint64()
 	case 0xfb, 0xff:
-		c.rest, c.failed = nil, true
+		c.fail()
 		return 0
 	default:
 		return uint64(first)
@@ -102,6 +105,6 @@ func (c *Cursor) NulTerminated() []byte {
 			return text
 		}
 	}
-	c.rest, c.failed = nil, true
+	c.fail()
 	return nil
 }

@@ -80,11 +80,13 @@ func ParseOK(payload []byte) (OK, error) {
 
 // ParseEnd reads the packet that ends a list.
 func ParseEnd(payload []byte, capabilities Capability) (OK, error) {
+	c := NewCursor(payload)
+	if c.Uint8() != headerEOF {
+		return OK{}, ErrMalformed
+	}
 	if capabilities&CapabilityDeprecateEOF != 0 {
 		return ParseOK(payload)
 	}
-	c := NewCursor(payload)
-	c.Skip(1)
 	end := OK{Warnings: c.Uint16()}
 	end.Status = Status(c.Uint16())
 	if !c.OK() {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -173,14 +174,23 @@ func binaryValue(c *Cursor, column Column) Value {
 	case typeNull:
 		return Value{}
 	case typeDate:
-		return Value{kind: valueDate, bytes: c.Bytes(uint64(c.Uint8()))}
+		return Value{kind: valueDate, bytes: packed(c, 4, 7, 11)}
 	case typeDatetime, typeTimestamp:
-		return Value{kind: valueDatetime, bytes: c.Bytes(uint64(c.Uint8()))}
+		return Value{kind: valueDatetime, bytes: packed(c, 4, 7, 11)}
 	case typeTime:
-		return Value{kind: valueTime, bytes: c.Bytes(uint64(c.Uint8()))}
+		return Value{kind: valueTime, bytes: packed(c, 8, 12)}
 	default: // all others are length-encoded strings
 		return Value{kind: valueBytes, bytes: c.LengthEncodedBytes()}
 	}
+}
+
+// packed takes a date or time, whose length is one of lengths, or zero.
+func packed(c *Cursor, lengths ...uint8) []byte {
+	n := c.Uint8()
+	if n != 0 && !slices.Contains(lengths, n) {
+		c.fail()
+	}
+	return c.Bytes(uint64(n))
 }
 
 // integer widens n, which has the given number of bits.
