@@ -42,13 +42,7 @@ type endpoint struct {
 // in a way that another one may not is given up after its share of the time that ctx
 // leaves: half of it if there is one more, a third if there are two.
 func dial(ctx context.Context, cfg *Config) (*transport, error) {
-	if err := cfg.checkCredentials(); err != nil {
-		return nil, err
-	}
-	endpoints, err := cfg.endpoints()
-	if err != nil {
-		return nil, err
-	}
+	endpoints := cfg.endpoints()
 	var failures []error
 	for i, to := range endpoints {
 		t, err := dialEndpoint(ctx, cfg, to, len(endpoints)-i)
@@ -79,34 +73,18 @@ func (e *dialError) Error() string {
 
 func (e *dialError) Unwrap() []error { return e.failures }
 
-// endpoints are the addresses to try, in this order.
-func (cfg *Config) endpoints() ([]endpoint, error) {
+// endpoints are the addresses to try, in this order. They have been validated.
+func (cfg *Config) endpoints() []endpoint {
 	if cfg.Socket != "" {
-		return []endpoint{{network: "unix", address: cfg.Socket, host: "localhost"}}, nil
+		return []endpoint{{network: "unix", address: cfg.Socket, host: "localhost"}}
 	}
 	first := net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
 	endpoints := []endpoint{{network: "tcp", address: first, host: cfg.Host}}
 	for _, address := range cfg.Hosts {
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, detail(ErrInvalidConfig, "Hosts %q: must be host:port", address)
-		}
+		host, _, _ := net.SplitHostPort(address)
 		endpoints = append(endpoints, endpoint{network: "tcp", address: address, host: host})
 	}
-	return endpoints, nil
-}
-
-// checkCredentials refuses a NUL, which would end the field in the login packet and
-// begin the next one: another account, another database.
-func (cfg *Config) checkCredentials() error {
-	for field, value := range map[string]string{
-		"Username": cfg.Username, "Password": cfg.Password, "Database": cfg.Database,
-	} {
-		if strings.IndexByte(value, 0) >= 0 {
-			return detail(ErrInvalidConfig, "%s: must not contain a NUL", field)
-		}
-	}
-	return nil
+	return endpoints
 }
 
 // dialEndpoint connects to one address and logs in, in no more than an equal share of
@@ -257,7 +235,7 @@ func explainSocket(ctx context.Context, err error) error {
 	deadline, ok := ctx.Deadline()
 	switch {
 	case ctx.Err() != nil:
-		err = guard.ContextError(ctx)
+		err = contextError(ctx, ctx.Err())
 	case errors.Is(err, os.ErrDeadlineExceeded) && ok && !time.Now().Before(deadline):
 		err = context.DeadlineExceeded // the socket's timer can be the quicker one
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

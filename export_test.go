@@ -1,6 +1,11 @@
 package mysqlsession
 
-import "fmt"
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+)
 
 // WithDefaults opens withDefaults to tests.
 func WithDefaults(cfg Config) Config { return cfg.withDefaults() }
@@ -37,3 +42,21 @@ func ParameterText(cfg Config, name string) string {
 	}
 	return ""
 }
+
+// Dial opens dial to tests: where it logged in, and over what.
+func Dial(ctx context.Context, cfg Config) (address string, conn net.Conn, err error) {
+	cfg = cfg.withDefaults()
+	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+	defer cancel()
+	t, err := dial(ctx, &cfg)
+	if err != nil {
+		return "", nil, err
+	}
+	return t.address, t.Conn, nil
+}
+
+// SSLModeOf opens sslMode to tests.
+func SSLModeOf(cfg Config) (SSLMode, error) { return cfg.sslMode() }
+
+// TLSConfigOf opens tlsConfig to tests.
+func TLSConfigOf(cfg Config, host string) (*tls.Config, error) { return cfg.tlsConfig(host) }

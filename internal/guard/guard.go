@@ -61,7 +61,7 @@ func Login(ctx context.Context, socket net.Conn, options Options, login func(con
 	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
 	err := c.run(login)
 	if stopped := stop(); !stopped || err != nil && ctx.Err() != nil {
-		err = ContextError(ctx) // the socket is closed, or about to be, also after a login that succeeded
+		err = contextError(ctx) // the socket is closed, or about to be, also after a login that succeeded
 	}
 	if err != nil {
 		_ = socket.Close()
@@ -97,9 +97,9 @@ func (c *conn) run(login func(net.Conn, string) error) (err error) {
 	return nil
 }
 
-// ContextError is why an ended context has ended: its error, and its cause if that is
+// contextError is why an ended context has ended: its error, and its cause if that is
 // another.
-func ContextError(ctx context.Context) error {
+func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if cause == err {
 		return err
