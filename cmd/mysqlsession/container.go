@@ -114,7 +114,7 @@ func (c *container) await(ctx context.Context, password string) (mysqlsession.Co
 		}
 		config := mysqlsession.Config{
 			Host: "127.0.0.1", Port: port, Username: "session", Password: password, Database: "session",
-			ConnectTimeout: 2 * time.Second,
+			ConnectTimeout: answerLimit, SendTimeout: answerLimit, ReadTimeout: answerLimit,
 		}
 		connection, err := mysqlsession.Connect(ctx, config)
 		if err == nil {

@@ -19,6 +19,9 @@ const dsnVariable = "MYSQLSESSION_DSN"
 // somebody's: not in a table that may be in use.
 const demoTable = "mysqlsession_demo"
 
+// answerLimit is how long a server of our own may take for anything.
+const answerLimit = 2 * time.Second
+
 // database is where the demonstration keeps its sessions.
 type database struct {
 	config mysqlsession.Config
@@ -49,14 +52,14 @@ func (d *demo) chooseDatabase(ctx context.Context) (*database, error) {
 		return d.givenDatabase(dsn)
 	}
 	var failures []error
-	for _, binary := range localserver.Find() {
+	for _, binary := range d.find() {
 		db, err := d.startServer(ctx, binary)
 		if err == nil || ctx.Err() != nil {
 			return db, err
 		}
 		failures = append(failures, err)
 	}
-	if err := engineAnswers(ctx); err == nil {
+	if err := d.engine(ctx); err == nil {
 		db, err := d.startContainer(ctx)
 		if err == nil || ctx.Err() != nil {
 			return db, err
@@ -78,10 +81,13 @@ func (d *demo) givenDatabase(dsn string) (*database, error) {
 	if config.TableName == "" {
 		config.TableName = demoTable
 	}
+	if config.TableNameMeta == "" {
+		config.TableNameMeta = config.TableName + "_meta"
+	}
 	config.Logger = d.logger
 	return &database{
 		config: config,
-		name:   fmt.Sprintf("%s of %s, tables %s and %[3]s_meta", config.Database, dsnVariable, config.TableName),
+		name:   fmt.Sprintf("%s of %s, tables %s and %s", config.Database, dsnVariable, config.TableName, config.TableNameMeta),
 		leaves: "The two tables stay in your database.",
 		stop:   func() error { return nil },
 	}, nil
@@ -97,8 +103,8 @@ func (d *demo) startServer(ctx context.Context, binary localserver.Binary) (*dat
 	config := mysqlsession.Config{
 		Socket: server.Socket, Username: server.Username, Password: server.Password, Database: server.Database,
 		// It answers at once or not at all.
-		ConnectTimeout: 2 * time.Second,
-		Logger:         d.logger,
+		ConnectTimeout: answerLimit, SendTimeout: answerLimit, ReadTimeout: answerLimit,
+		Logger: d.logger,
 	}
 	program, account := "MySQL", "MYSQL_PWD="+server.Password+" mysql -u "+server.Username
 	if binary.Flavor == localserver.FlavorMariaDB {

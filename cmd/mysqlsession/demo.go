@@ -16,6 +16,7 @@ import (
 
 	"github.com/mysqlsession/mysqlsession"
 	"github.com/mysqlsession/mysqlsession/cmd/mysqlsession/internal/webapp"
+	"github.com/mysqlsession/mysqlsession/internal/localserver"
 )
 
 // demo is one run of the demonstration.
@@ -25,10 +26,13 @@ type demo struct {
 	image       string
 	out         io.Writer
 	logger      *slog.Logger
+
+	find   func() []localserver.Binary     // the server programs of this machine
+	engine func(ctx context.Context) error // nil: a Docker engine answers
 }
 
 func newDemoCommand() *cobra.Command {
-	d := &demo{}
+	d := &demo{find: localserver.Find, engine: engineAnswers}
 	command := &cobra.Command{
 		Use:   "demo",
 		Short: "Serve a small web application whose sessions are in a real database",

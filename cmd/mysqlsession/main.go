@@ -51,7 +51,6 @@ func newRootCommand() *cobra.Command {
 		Use:           "mysqlsession",
 		Short:         "HTTP sessions in MySQL and MariaDB",
 		Version:       version(),
-		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
