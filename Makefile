@@ -39,9 +39,9 @@ test: ## run all tests with the race detector on real servers (ARGS='-run TestNa
 	@scripts/need go compiler test-server
 	$(call in_modules,go test -race $(ARGS) ./...)
 
-bench: ## compare the speed with that of others on the same server (ARGS='-bench Get -count 5')
+bench: ## compare the speed with that of others, in paired rounds (ARGS='ROUNDS TIME', 5 of 1s)
 	@scripts/need go bench-server
-	go test -run '^$$' -bench . -benchmem $(ARGS) .
+	@scripts/bench $(ARGS)
 
 fmt: ## format the Go code
 	@scripts/need go

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	mathrand "math/rand/v2"
 	"net"
 	"os"
@@ -328,7 +329,7 @@ func (s *sqlStatement) exec(ctx context.Context, tx *sql.Tx, arguments ...any) e
 func openGoMySQL(b *testing.B, cfg mysqlsession.Config) map[string]operation {
 	benchStore(b, cfg)
 	pool, err := client.NewPoolWithOptions(net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))), cfg.Username, cfg.Password, cfg.Database,
-		client.WithPoolLimits(benchConns, benchConns, benchConns))
+		client.WithPoolLimits(benchConns, benchConns, benchConns), client.WithLogger(slog.New(slog.DiscardHandler)))
 	require.NoError(b, err)
 	b.Cleanup(pool.Close)
 	p := &goMySQLPool{pool: pool, prepared: make(map[*client.Conn]map[string]*client.Stmt)}
