@@ -244,8 +244,7 @@ func explainSocket(ctx context.Context, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err // it says nothing about the server
 	}
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := err.(*net.OpError); ok {
 		err = op.Err // the rest of it repeats the address
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)

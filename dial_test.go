@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -268,6 +269,17 @@ func TestADialFuncThatMisbehavesIsAnError(t *testing.T) {
 			require.ErrorContains(t, err, "DialFunc")
 		})
 	}
+}
+
+func TestADialFuncsErrorIsPassedOn(t *testing.T) {
+	sentinel := errors.New("tunnel is down")
+	dialFunc := func(context.Context, string, string) (net.Conn, error) {
+		return nil, fmt.Errorf("%w: %w", sentinel, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	}
+	_, _, err := dialIn(t, nil, mysqlsession.Config{DialFunc: dialFunc})
+	require.ErrorIs(t, err, mysqlsession.ErrUnavailable)
+	require.ErrorIs(t, err, sentinel)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
 
 func TestTheLoginOffersWhatTheRestReliesOnAndNoMore(t *testing.T) {

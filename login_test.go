@@ -170,7 +170,7 @@ func TestLoginWorksOverEveryTransportByEveryAllowedMethod(t *testing.T) {
 	})
 }
 
-func TestLoginByAMethodThatRevealsThePasswordIsRefused(t *testing.T) {
+func TestLoginByAnotherMethodIsRefusedByName(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		database := server.NewDatabase(t)
 		admin := server.Admin(t)

@@ -66,12 +66,11 @@ func (c *conn) failure(payload []byte, beforeTLS bool) error {
 // welcome is the server's OK. The library learns that it is one; what else it says is
 // for those who speak the protocol afterwards.
 func (c *conn) welcome(payload []byte) error {
-	ok, err := wire.ParseOK(payload)
-	if err != nil {
+	if _, err := wire.ParseOK(payload); err != nil {
 		return Violation("malformed OK packet")
 	}
 	c.state = loggedIn
-	c.deliver(wire.AppendOK(nil, wire.OK{Status: ok.Status & wire.StatusAutocommit}))
+	c.deliver(wire.AppendOK(nil, wire.OK{}))
 	return nil
 }
 

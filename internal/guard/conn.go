@@ -6,7 +6,6 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"encoding/binary"
-	"errors"
 	"io"
 	"net"
 
@@ -218,16 +217,6 @@ func (c *conn) readPacket(limit int) ([]byte, error) {
 	}
 	c.sequence++
 	return payload, nil
-}
-
-// alert marks what is a TLS alert and not the socket's error: from TLS 1.3 on a server
-// objects to the client's certificate only after the handshake.
-func alert(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") {
-		return &TLSError{err}
-	}
-	return err
 }
 
 func length(header []byte) int {

@@ -50,8 +50,18 @@ func explainTLS(err error) error {
 		return Violation("no TLS where the server promised it")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
 		return err
-	case errors.As(err, &op) && op.Op != "remote error" && op.Op != "local error": // those are TLS alerts
-		return err
+	case errors.As(err, &op):
+		return alert(err)
 	}
 	return &TLSError{err}
+}
+
+// alert marks what is a TLS alert and not the socket's error: from TLS 1.3 on a server
+// objects to the client's certificate only after the handshake.
+func alert(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") {
+		return &TLSError{err}
+	}
+	return err
 }

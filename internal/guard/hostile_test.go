@@ -147,8 +147,9 @@ func TestAnOversizedPacketIsRefusedUnread(t *testing.T) {
 func TestAPacketOutOfSequenceIsRefused(t *testing.T) {
 	skip := func(p *peer) { p.sequence++ }
 	for name, script := range map[string]func(p *peer){
-		"greeting": func(p *peer) { skip(p); p.send(greetingPayload(native, 0)) },
-		"OK":       func(p *peer) { p.greet(native); skip(p); p.send(ok) },
+		"greeting":               func(p *peer) { skip(p); p.send(greetingPayload(native, 0)) },
+		"OK":                     func(p *peer) { p.greet(native); skip(p); p.send(ok) },
+		"OK, as a notice has it": func(p *peer) { p.greet(native); p.sequence = 0; p.send(ok) },
 		"switch": func(p *peer) {
 			p.greet(native)
 			skip(p)
@@ -233,6 +234,7 @@ func TestAnUnfitKeyIsRefused(t *testing.T) {
 		"no PEM":       "no key at all",
 		"junk in PEM":  "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
 		"512 bit":      string(small),
+		"1024 bit":     string(pemOf(t, ofSize(1024))),
 		"16 Kbit":      string(large),
 		"64 Kbit":      string(huge),
 		"elliptic":     string(elliptic),

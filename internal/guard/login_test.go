@@ -23,6 +23,8 @@ func welcomed(t *testing.T, options guard.Options, script func(p *peer)) outcome
 	})
 	require.NoError(t, o.err)
 	require.EqualValues(t, 7, o.session.Greeting.ConnectionID)
+	require.NotZero(t, o.session.Capabilities&wire.CapabilityDeprecateEOF)
+	require.Zero(t, o.session.Capabilities&wire.CapabilityQueryAttrs, "the library has it, the server has not")
 	return o
 }
 
@@ -121,6 +123,20 @@ func TestAKeyThatThePasswordDoesNotFitIsNotUsed(t *testing.T) {
 		assert.Empty(t, p.receive())
 	})
 	require.ErrorContains(t, o.err, "password too long")
+}
+
+// The guard does not rely on the library for the password to stay where it is.
+func TestALibraryThatWouldSendThePasswordInClearIsStopped(t *testing.T) {
+	mistaken := func(conn net.Conn, _ string) error { return login(conn, guard.NetworkConfidential) }
+	for _, options := range []guard.Options{{AskForKey: true}, {Key: &serverKey().PublicKey}} {
+		o := meetWithin(t, context.Background(), options, mistaken, func(p *peer) {
+			p.greet(cachingSHA2)
+			p.send(moreData(4))
+			p.drain()
+		})
+		require.ErrorContains(t, o.err, "our side")
+		require.NotContains(t, o.server.seen.String(), password)
+	}
 }
 
 // What comes right behind the OK belongs to whoever uses the connection.
