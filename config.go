@@ -70,7 +70,8 @@ type Config struct {
 	// refuse.
 	Database string
 	// DialFunc opens the socket, for tunnels and tests. nil: a net.Dialer. The
-	// context carries ConnectTimeout. network is "tcp" or "unix".
+	// context carries ConnectTimeout and must be heeded. network is "tcp" or "unix". A
+	// socket whose remote address is a loopback one counts as not leaving the machine.
 	DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// ConnectTimeout bounds dialling, TLS and login together, and the longest wait

@@ -111,16 +111,10 @@ func (d *dialer) report(probe bool, err error) {
 
 // refusedForGood reports whether trying again soon is of no use.
 func refusedForGood(err error) bool {
-	var refused *ServerError
-	if !errors.As(err, &refused) {
-		return errors.Is(err, ErrTLSUnavailable) || errors.Is(err, ErrKeyRetrieval)
+	if errors.Is(err, ErrUnavailable) {
+		return false // dial's word for what may pass, an error that came before TLS included
 	}
-	switch refused.Code {
-	case 1040, 1203, 1226, 1047, 1053, 3032: // load, or a server that comes or goes
-		return false
-	default:
-		return true
-	}
+	return asServerError(err) != nil || errors.Is(err, ErrTLSUnavailable) || errors.Is(err, ErrKeyRetrieval)
 }
 
 // pausedError is what callers get without a try of their own.
