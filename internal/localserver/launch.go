@@ -42,7 +42,7 @@ func (s *Server) initialize(ctx context.Context) error {
 // initialization is the server in its role of making the system tables, with accounts.
 func (s *Server) initialization() (*exec.Cmd, error) {
 	if !s.mariadb() {
-		return exec.Command(s.Binary.Path, append(s.commonArguments(), "--initialize-insecure")...), nil
+		return s.program(append(s.commonArguments(), "--initialize-insecure")...), nil
 	}
 	// This is what mariadb-install-db does, without a need for the client's programs and
 	// for the name service, and without half a second of help texts and views.
@@ -53,7 +53,7 @@ func (s *Server) initialization() (*exec.Cmd, error) {
 	if err := os.WriteFile(s.path(fileSystem), statements, 0o600); err != nil {
 		return nil, err
 	}
-	command := exec.Command(s.Binary.Path, append(s.commonArguments(), "--bootstrap", "--log-warnings=0", "--max-allowed-packet=8M")...)
+	command := s.program(append(s.commonArguments(), "--bootstrap", "--log-warnings=0", "--max-allowed-packet=8M")...)
 	command.Stdin, err = os.Open(s.path(fileSystem))
 	return command, err
 }
@@ -90,7 +90,7 @@ func (s *Server) systemTables() ([]byte, error) {
 
 // launchLocked starts the server and waits until it answers.
 func (s *Server) launchLocked(ctx context.Context) error {
-	p, err := s.runLocked(exec.Command(s.Binary.Path, s.arguments()...))
+	p, err := s.runLocked(s.program(s.arguments()...))
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ type Options struct {
 	Arguments []string
 
 	pickPort func() (uint16, error) // nil: a free one; tests put a taken one here
+	confined func(path string) bool // nil: ask the system; tests put their answer here
 }
 
 // Server is a running server. Its fields do not change; its methods may be called
@@ -106,6 +107,9 @@ func newServer(o Options) (*Server, error) {
 	o.Arguments = append([]string(nil), o.Arguments...)
 	if o.pickPort == nil {
 		o.pickPort = freePort
+	}
+	if o.confined == nil {
+		o.confined = confined
 	}
 	folder, err := newFolderName()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -20,15 +21,30 @@ import (
 
 // onEachServer runs a test on every server program of this machine.
 func onEachServer(t *testing.T, test func(t *testing.T, binary Binary)) {
-	found := Find()
-	require.NotEmpty(t, found, "no server program found; install one: apt-get install mariadb-server-core")
-	for _, binary := range found {
+	for _, binary := range requirePrograms(t) {
 		t.Run(binary.Flavor+" "+binary.Version, func(t *testing.T) { test(t, binary) })
 	}
 }
 
+// requirePrograms returns the server programs of this machine. Where there is none, the
+// tests of this package have nothing to work on, which is fine where the other tests run
+// on servers that are named, or in containers.
+func requirePrograms(t *testing.T) []Binary {
+	t.Helper()
+	found := Find()
+	if len(found) > 0 {
+		return found
+	}
+	if os.Getenv("MYSQLSESSION_TEST_DSNS") != "" || exec.Command("docker", "info").Run() == nil {
+		t.Skip("no server program on this machine; other tests run on other servers")
+	}
+	require.Fail(t, "no server program on this machine; install one: apt-get install mariadb-server-core")
+	return nil
+}
+
 func start(t *testing.T, options Options) *Server {
 	t.Helper()
+	requirePrograms(t)
 	begin := time.Now()
 	s, err := Start(t.Context(), options)
 	require.NoError(t, err)
@@ -208,6 +224,7 @@ func TestPortTakenByAnotherProgramIsExchangedForAFreeOne(t *testing.T) {
 }
 
 func TestPortThatStaysTakenIsAnErrorThatSaysSo(t *testing.T) {
+	requirePrograms(t)
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, listener.Close()) }()
@@ -251,6 +268,37 @@ func TestTemporaryFolderWithALongNameIsNotUsedForTheSocket(t *testing.T) {
 	t.Setenv("TMPDIR", long)
 	s := start(t, Options{})
 	mustLogin(t, s, s.Socket)
+}
+
+func TestServerThatAppArmorConfinesIsStartedByItsLoader(t *testing.T) {
+	onEachServer(t, func(t *testing.T, binary Binary) {
+		s := start(t, Options{Binary: binary, Accounts: true, confined: func(string) bool { return true }})
+		mustLogin(t, s, s.address())
+		if loader := loaderOf(binary.Path); loader != "" {
+			assert.Equal(t, loader, s.process.command.Path)
+		}
+	})
+}
+
+func TestProfileOfAppArmorCountsOnlyWhenItIsHeeded(t *testing.T) {
+	root := t.TempDir()
+	write := func(name, content string) {
+		t.Helper()
+		path := filepath.Join(root, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	const path = "/no/such/mysqld"
+	assert.False(t, confinedBelow(root, path))
+	write("etc/apparmor.d/no.such.mysqld", "")
+	assert.False(t, confinedBelow(root, path), "no AppArmor")
+	write("sys/module/apparmor/parameters/enabled", "N\n")
+	assert.False(t, confinedBelow(root, path), "AppArmor is off")
+	write("sys/module/apparmor/parameters/enabled", "Y\n")
+	assert.True(t, confinedBelow(root, path))
+	assert.False(t, confinedBelow(root, "/no/such/mariadbd"), "another program's profile")
+	write("etc/apparmor.d/disable/no.such.mysqld", "")
+	assert.False(t, confinedBelow(root, path), "the profile is off")
 }
 
 func assertEmpty(t *testing.T, folder string) {

@@ -36,6 +36,7 @@ func running(pid int) bool {
 // startChild runs a copy of this test as a program, in a process group of its own.
 func startChild(t *testing.T, kind string, options Options) (*exec.Cmd, report) {
 	t.Helper()
+	requirePrograms(t)
 	encoded, err := json.Marshal(options)
 	require.NoError(t, err)
 	command := exec.Command(os.Args[0])

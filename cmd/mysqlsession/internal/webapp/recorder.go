@@ -40,7 +40,7 @@ func (r *recorder) Update(ctx context.Context, name, key string, ttl time.Durati
 }
 
 func (r *recorder) GetMany(ctx context.Context, name string, keys []string) (map[string][]byte, error) {
-	defer r.note("GetMany", "reads those sessions: "+strconv.Itoa(len(keys)))()
+	defer r.note("GetMany", "reads what they hold, "+strconv.Itoa(len(keys))+" in one statement")()
 	return r.store.GetMany(ctx, name, keys)
 }
 
