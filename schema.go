@@ -2,6 +2,7 @@ package mysqlsession
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/mysqlsession/mysqlsession/internal/wire"
@@ -19,12 +20,12 @@ type schema struct {
 
 // table is one table, or what stands in its place.
 type table struct {
-	name      string   // as configured, "name" or "database.name"
-	database  string   // the one that it is in
-	wants     []string // the columns that the store uses
-	essential []string // those without which it is no table of a store
-	present   bool
-	view      bool
+	name     string   // as configured, "name" or "database.name"
+	database string   // the one that it is in
+	wants    []string // the columns that the store uses
+	unique   []string // those that tell its rows apart; without them it is no table of a store
+	present  bool
+	view     bool
 
 	engine        string
 	transactional bool
@@ -71,8 +72,8 @@ type foreignKey struct {
 // every table of the server.
 func readSchema(ctx context.Context, c *Conn, sessionsTable, metadataTable string) (*schema, error) {
 	s := &schema{
-		sessions: table{name: sessionsTable, wants: []string{"sid", "name", "data", "exp"}, essential: []string{"sid"}},
-		metadata: table{name: metadataTable, wants: []string{"aud", "sub", "sid"}, essential: []string{"aud", "sub", "sid"}},
+		sessions: table{name: sessionsTable, wants: []string{"sid", "name", "data", "exp"}, unique: []string{"sid"}},
+		metadata: table{name: metadataTable, wants: []string{"aud", "sub", "sid"}, unique: []string{"aud", "sub", "sid"}},
 	}
 	database := ""
 	requests := []request{{statement: "SELECT DATABASE()", columns: 1, row: func(values []wire.Value) error {
@@ -223,7 +224,7 @@ func (t *table) column(name string) *column {
 // foreign reports whether the table lacks what every table of a store has had from the
 // beginning: it was made for something else.
 func (t *table) foreign() bool {
-	for _, name := range t.essential {
+	for _, name := range t.unique {
 		if t.present && t.column(name) == nil {
 			return true
 		}
@@ -269,8 +270,8 @@ func (c *column) wide() bool {
 	}
 }
 
-// unique reports whether an index admits each combination of the columns once.
-func (t *table) unique(columns ...string) bool {
+// isUnique reports whether an index admits each combination of the columns once.
+func (t *table) isUnique(columns ...string) bool {
 	for _, i := range t.indexes {
 		if i.unique && len(i.columns) == len(columns) && containsAll(i.columns, columns) {
 			return true
@@ -291,11 +292,7 @@ func (t *table) indexed(columns ...string) bool {
 
 func containsAll(have, want []string) bool {
 	for _, w := range want {
-		found := false
-		for _, h := range have {
-			found = found || h == w
-		}
-		if !found {
+		if !slices.Contains(have, w) {
 			return false
 		}
 	}
@@ -305,7 +302,7 @@ func containsAll(have, want []string) bool {
 // conclude works out what the store asks for before each call.
 func (s *schema) conclude() {
 	s.sessionsLack = s.sessions.lack()
-	if s.sessionsLack == nil && !s.sessions.view && !s.sessions.unique("sid") {
+	if s.sessionsLack == nil && !s.sessions.view && !s.sessions.isUnique("sid") {
 		s.sessionsLack = detail(ErrSchema, "table %s has no primary key or unique index on sid, so that each save would add a row; run Migrate", s.sessions.name)
 	}
 	s.metadataLack = s.metadata.lack()
