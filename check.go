@@ -206,9 +206,14 @@ func (l *findingList) foreignKeys(s *schema) {
 			cascades = true
 		}
 	}
-	if !cascades {
-		l.add(SeverityWarning, subject, "has no foreign key to "+s.sessions.name+" with ON DELETE CASCADE, so that the metadata of deleted sessions stays", runMigrate)
+	if cascades {
+		return
 	}
+	fix := runMigrate
+	if !s.sessions.referable() || !t.referable() {
+		fix = "use tables of InnoDB without partitions, which can have foreign keys"
+	}
+	l.add(SeverityWarning, subject, "has no foreign key to "+s.sessions.name+" with ON DELETE CASCADE, so that the metadata of deleted sessions stays", fix)
 }
 
 func (l *findingList) engine(t *table) {

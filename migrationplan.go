@@ -147,7 +147,7 @@ func (s *schema) plan() ([]step, error) {
 			steps = append(steps, alter(&s.metadata, changes))
 		}
 	}
-	if left == 0 {
+	if left == 0 && s.sessions.referable() && s.metadata.referable() {
 		key := change{"ADD " + s.foreignKey(), "add the foreign key on sid"}
 		steps = append(steps, s.sweep(), alter(&s.metadata, []change{key}), s.sweep())
 	}
@@ -175,8 +175,12 @@ func (s *schema) createSessions() string {
 }
 
 func (s *schema) createMetadata() string {
+	key := ""
+	if s.sessions.referable() {
+		key = ", " + s.foreignKey()
+	}
 	return "CREATE TABLE IF NOT EXISTS " + s.metadata.quoted() + " (" + s.metadata.definitions() +
-		", PRIMARY KEY (aud, sub, sid), INDEX (sid), " + s.foreignKey() + ") ENGINE=InnoDB"
+		", PRIMARY KEY (aud, sub, sid), INDEX (sid)" + key + ") ENGINE=InnoDB"
 }
 
 func (t *table) definitions() string {

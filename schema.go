@@ -29,6 +29,7 @@ type table struct {
 
 	engine        string
 	transactional bool
+	partitioned   bool
 	columns       []column // in the table's order
 	indexes       []index  // by name
 	foreignKeys   []foreignKey
@@ -107,7 +108,7 @@ func (t *table) requests() []request {
 		"WHERE " + t.where("k.TABLE_SCHEMA", "k.TABLE_NAME") + " AND " + t.where("r.CONSTRAINT_SCHEMA", "r.TABLE_NAME") +
 		" AND k.REFERENCED_TABLE_NAME IS NOT NULL ORDER BY k.CONSTRAINT_NAME, k.ORDINAL_POSITION"
 	return []request{
-		{columns: 3, row: t.addTable, statement: "SELECT t.TABLE_TYPE, t.ENGINE, e.TRANSACTIONS " +
+		{columns: 4, row: t.addTable, statement: "SELECT t.TABLE_TYPE, t.ENGINE, e.TRANSACTIONS, t.CREATE_OPTIONS " +
 			"FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE WHERE " + t.where("t.TABLE_SCHEMA", "t.TABLE_NAME")},
 		{columns: 10, row: t.addColumn, statement: "SELECT COLUMN_NAME, DATA_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, CHARACTER_MAXIMUM_LENGTH, " +
 			"CHARACTER_OCTET_LENGTH, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, COLUMN_COMMENT FROM information_schema.COLUMNS WHERE " + where + " ORDER BY ORDINAL_POSITION"},
@@ -161,6 +162,7 @@ func (t *table) addTable(values []wire.Value) error {
 	t.present = true
 	t.view = strings.HasSuffix(text(values[0]), "VIEW")
 	t.engine, t.transactional = text(values[1]), text(values[2]) == "YES"
+	t.partitioned = strings.Contains(strings.ToLower(text(values[3])), "partitioned")
 	return nil
 }
 
@@ -230,6 +232,12 @@ func (t *table) foreign() bool {
 		}
 	}
 	return false
+}
+
+// referable reports whether the table can be at one end of a foreign key once it has been
+// migrated. Not every server refuses a key that cannot work.
+func (t *table) referable() bool {
+	return !t.partitioned && (!t.transactional || strings.EqualFold(t.engine, "InnoDB"))
 }
 
 // fault says why the statements of a store cannot work with the column; "" if they can.
