@@ -3,6 +3,7 @@ package mysqlsession
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -161,7 +162,7 @@ func (l *findingList) sessionsKeys(t *table) {
 	if t.view {
 		return
 	}
-	if t.column("sid") != nil && !t.unique("sid") {
+	if t.column("sid") != nil && !t.isUnique("sid") {
 		l.add(SeverityError, t.name+".sid", "is in no primary key or unique index, so that each save would add a row", runMigrate)
 	}
 	if t.column("exp") != nil && !t.indexed("exp") {
@@ -173,7 +174,7 @@ func (l *findingList) metadataKeys(t *table) {
 	if t.view || t.foreign() {
 		return
 	}
-	if !t.unique(t.wants...) {
+	if !t.isUnique(t.unique...) {
 		l.add(SeverityWarning, t.name, "has no primary key or unique index on aud, sub, sid, so that rows are doubled", runMigrate)
 	}
 	if !t.indexed("aud", "sub") {
@@ -194,7 +195,7 @@ func (l *findingList) foreignKeys(s *schema) {
 	for i := range t.foreignKeys {
 		k := &t.foreignKeys[i]
 		switch {
-		case !containsAll(k.columns, []string{"sid"}):
+		case !slices.Contains(k.columns, "sid"):
 		case !s.own(k):
 			l.add(SeverityError, subject, fmt.Sprintf("references table %s, so that metadata of sessions in %s is refused", k.table, s.sessions.name),
 				"ALTER TABLE "+t.quoted()+" DROP FOREIGN KEY "+quoteIdentifier(k.name))
@@ -205,9 +206,14 @@ func (l *findingList) foreignKeys(s *schema) {
 			cascades = true
 		}
 	}
-	if !cascades {
-		l.add(SeverityWarning, subject, "has no foreign key to "+s.sessions.name+" with ON DELETE CASCADE, so that the metadata of deleted sessions stays", runMigrate)
+	if cascades {
+		return
 	}
+	fix := runMigrate
+	if !s.sessions.referable() || !t.referable() {
+		fix = "use tables of InnoDB without partitions, which can have foreign keys"
+	}
+	l.add(SeverityWarning, subject, "has no foreign key to "+s.sessions.name+" with ON DELETE CASCADE, so that the metadata of deleted sessions stays", fix)
 }
 
 func (l *findingList) engine(t *table) {
@@ -220,7 +226,7 @@ func (l *findingList) engine(t *table) {
 func (l *findingList) strangers(t *table) {
 	for i := range t.columns {
 		c := &t.columns[i]
-		if !c.nullable && !c.byDefault && !containsAll(t.wants, []string{strings.ToLower(c.name)}) {
+		if !c.nullable && !c.byDefault && !slices.Contains(t.wants, strings.ToLower(c.name)) {
 			l.add(SeverityError, t.name+"."+c.name, "has to be given a value and the store does not know it, so that nothing can be stored",
 				"give the column a default, or let it be NULL")
 		}

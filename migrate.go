@@ -50,16 +50,16 @@ func migrate(ctx context.Context, c *Conn, sessionsTable, metadataTable string, 
 		return err
 	}
 	if err := m.prepare(ctx); err != nil {
-		return c.call("migrate: set up the session", err)
+		return c.call("change the schema", &callError{"set up the session", err})
 	}
 	lock := lockName(&m.state.sessions)
 	if err := m.lock(ctx, lock); err != nil {
-		return c.call("migrate: wait for another migration", err)
+		return c.call("change the schema", &callError{"wait for another migration", err})
 	}
 	err = m.run(ctx)
-	if !c.closed() {
-		// The lock would end with the connection, a moment later.
-		_ = c.roundTrip(ctx, effectNone, []request{{statement: "SELECT RELEASE_LOCK(" + quoteText(lock) + ")"}})
+	release := []request{{statement: "SELECT RELEASE_LOCK(" + quoteText(lock) + ")"}}
+	if c.roundTrip(ctx, effectNone, release) != nil {
+		_ = c.Close() // the lock ends with the connection; always nil
 	}
 	return err
 }
@@ -81,7 +81,7 @@ func (m *migration) plan(ctx context.Context) ([]step, error) {
 		err = m.checkReferences(ctx, s)
 	}
 	if err != nil {
-		return nil, m.conn.call("migrate", err)
+		return nil, m.conn.call("change the schema", err)
 	}
 	return steps, nil
 }
@@ -178,12 +178,12 @@ func (m *migration) run(ctx context.Context) error {
 		case len(steps) == 0:
 			return nil
 		case failure == nil && slices.Equal(steps, last):
-			return m.conn.call("migrate", detail(ErrSchema, "the server has accepted without effect: %s", steps[0].reason))
+			return m.conn.call("change the schema", detail(ErrSchema, "the server has accepted without effect: %s", steps[0].reason))
 		}
 		last, failure = steps, nil
 		for _, next := range steps {
 			if err := m.do(ctx, next); err != nil {
-				failure, failed = m.conn.call("migrate: "+next.reason, err), next
+				failure, failed = m.conn.call("change the schema", &callError{next.reason, err}), next
 				break
 			}
 		}
@@ -194,7 +194,7 @@ func (m *migration) run(ctx context.Context) error {
 	if failure != nil {
 		return failure
 	}
-	return m.conn.call("migrate", detail(ErrSchema, "somebody else keeps changing the tables"))
+	return m.conn.call("change the schema", detail(ErrSchema, "somebody else keeps changing the tables"))
 }
 
 // do carries one step out. A statement that waited too long for a lock, or lost a

@@ -1,7 +1,9 @@
 package mysqlsession
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -65,22 +67,25 @@ func (c *column) upgraded(name string) string {
 		return "DATETIME"
 	}
 	least := int64(leastLength(name))
-	if c.charset == "" && c.kind != "binary" && c.length >= least {
+	family, isText := strings.CutSuffix(c.kind, "text")
+	if !isText {
+		family, isText = strings.CutSuffix(c.kind, "blob")
+	}
+	indexed := name != "data" && name != "name"
+	switch {
+	case c.charset == "" && c.kind != "binary" && c.length >= least && !(indexed && isText):
 		return ""
-	}
-	if name == "data" {
-		if c.kind == "longtext" || c.kind == "longblob" {
-			return "LONGBLOB"
-		}
+	case name == "data" && family == "long":
+		return "LONGBLOB"
+	case name == "data":
 		return "MEDIUMBLOB"
+	case isText && !indexed:
+		return strings.ToUpper(family) + "BLOB"
+	case isText: // of which an index takes a prefix only; a longer value makes the statement fail
+		return fmt.Sprintf("VARBINARY(%d)", least)
+	default:
+		return fmt.Sprintf("VARBINARY(%d)", max(least, c.bytes))
 	}
-	if strings.HasSuffix(c.kind, "text") {
-		if name == "name" {
-			return strings.ToUpper(strings.TrimSuffix(c.kind, "text")) + "BLOB"
-		}
-		return fmt.Sprintf("VARBINARY(%d)", least) // can be indexed; what is longer makes the statement fail
-	}
-	return fmt.Sprintf("VARBINARY(%d)", max(least, c.bytes))
 }
 
 // narrowed is the column after its wide character set has been replaced.
@@ -142,7 +147,7 @@ func (s *schema) plan() ([]step, error) {
 			steps = append(steps, alter(&s.metadata, changes))
 		}
 	}
-	if left == 0 {
+	if left == 0 && s.sessions.referable() && s.metadata.referable() {
 		key := change{"ADD " + s.foreignKey(), "add the foreign key on sid"}
 		steps = append(steps, s.sweep(), alter(&s.metadata, []change{key}), s.sweep())
 	}
@@ -170,8 +175,12 @@ func (s *schema) createSessions() string {
 }
 
 func (s *schema) createMetadata() string {
+	key := ""
+	if s.sessions.referable() {
+		key = ", " + s.foreignKey()
+	}
 	return "CREATE TABLE IF NOT EXISTS " + s.metadata.quoted() + " (" + s.metadata.definitions() +
-		", PRIMARY KEY (aud, sub, sid), INDEX (sid), " + s.foreignKey() + ") ENGINE=InnoDB"
+		", PRIMARY KEY (aud, sub, sid), INDEX (sid)" + key + ") ENGINE=InnoDB"
 }
 
 func (t *table) definitions() string {
@@ -244,7 +253,7 @@ func (t *table) narrowing() []change {
 	for i := range t.columns {
 		c := &t.columns[i]
 		name := strings.ToLower(c.name)
-		if !c.wide() || !containsAll(t.wants, []string{name}) {
+		if !c.wide() || !slices.Contains(t.wants, name) {
 			continue
 		}
 		newType := strings.ToUpper(c.kind)
@@ -271,9 +280,14 @@ func (t *table) changes(keys []change) []change {
 			changes = append(changes, change{"ADD COLUMN " + name + " " + newColumnType(name), "add column " + name})
 			continue
 		}
-		narrow := c.narrowed()
-		if newType := narrow.upgraded(name); newType != "" {
-			changes = append(changes, change{c.modify(newType), "make " + name + " " + newType})
+		wanted := c.narrowed()
+		newType := wanted.upgraded(name)
+		if c.nullable && t.wantsPrimary() && slices.Contains(t.unique, name) {
+			wanted.nullable = false // not implied everywhere
+			newType = cmp.Or(newType, fmt.Sprintf("VARBINARY(%d)", c.length))
+		}
+		if newType != "" {
+			changes = append(changes, change{wanted.modify(newType), "make " + name + " " + newType})
 		}
 	}
 	return append(changes, keys...)
@@ -281,8 +295,8 @@ func (t *table) changes(keys []change) []change {
 
 func (t *table) sessionsKeys() []change {
 	var keys []change
-	if !t.unique("sid") {
-		keys = append(keys, t.addUnique("sid"))
+	if !t.isUnique(t.unique...) {
+		keys = append(keys, t.addUnique())
 	}
 	if !t.indexed("exp") {
 		keys = append(keys, change{"ADD INDEX (exp)", "add an index on exp"})
@@ -292,9 +306,9 @@ func (t *table) sessionsKeys() []change {
 
 func (t *table) metadataKeys() []change {
 	var keys []change
-	unique := t.unique(t.wants...)
+	unique := t.isUnique(t.unique...)
 	if !unique {
-		keys = append(keys, t.addUnique("aud, sub, sid"))
+		keys = append(keys, t.addUnique())
 	}
 	if unique && !t.indexed("aud", "sub") {
 		keys = append(keys, change{"ADD INDEX (aud, sub)", "add an index on aud, sub"})
@@ -305,13 +319,18 @@ func (t *table) metadataKeys() []change {
 	return keys
 }
 
-func (t *table) addUnique(columns string) change {
-	for _, i := range t.indexes {
-		if i.name == "PRIMARY" {
-			return change{"ADD UNIQUE INDEX (" + columns + ")", "add a unique index on " + columns}
-		}
+// wantsPrimary reports whether the table has neither a primary key nor another index that
+// tells its rows apart.
+func (t *table) wantsPrimary() bool {
+	return !t.isUnique(t.unique...) && !slices.ContainsFunc(t.indexes, func(i index) bool { return i.name == "PRIMARY" })
+}
+
+func (t *table) addUnique() change {
+	columns := strings.Join(t.unique, ", ")
+	if t.wantsPrimary() {
+		return change{"ADD PRIMARY KEY (" + columns + ")", "add a primary key on " + columns}
 	}
-	return change{"ADD PRIMARY KEY (" + columns + ")", "add a primary key on " + columns}
+	return change{"ADD UNIQUE INDEX (" + columns + ")", "add a unique index on " + columns}
 }
 
 // obstacle is what no plan can get over.

@@ -2,6 +2,7 @@ package mysqlsession
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/mysqlsession/mysqlsession/internal/wire"
@@ -19,15 +20,16 @@ type schema struct {
 
 // table is one table, or what stands in its place.
 type table struct {
-	name      string   // as configured, "name" or "database.name"
-	database  string   // the one that it is in
-	wants     []string // the columns that the store uses
-	essential []string // those without which it is no table of a store
-	present   bool
-	view      bool
+	name     string   // as configured, "name" or "database.name"
+	database string   // the one that it is in
+	wants    []string // the columns that the store uses
+	unique   []string // those that tell its rows apart; without them it is no table of a store
+	present  bool
+	view     bool
 
 	engine        string
 	transactional bool
+	partitioned   bool
 	columns       []column // in the table's order
 	indexes       []index  // by name
 	foreignKeys   []foreignKey
@@ -71,8 +73,8 @@ type foreignKey struct {
 // every table of the server.
 func readSchema(ctx context.Context, c *Conn, sessionsTable, metadataTable string) (*schema, error) {
 	s := &schema{
-		sessions: table{name: sessionsTable, wants: []string{"sid", "name", "data", "exp"}, essential: []string{"sid"}},
-		metadata: table{name: metadataTable, wants: []string{"aud", "sub", "sid"}, essential: []string{"aud", "sub", "sid"}},
+		sessions: table{name: sessionsTable, wants: []string{"sid", "name", "data", "exp"}, unique: []string{"sid"}},
+		metadata: table{name: metadataTable, wants: []string{"aud", "sub", "sid"}, unique: []string{"aud", "sub", "sid"}},
 	}
 	database := ""
 	requests := []request{{statement: "SELECT DATABASE()", columns: 1, row: func(values []wire.Value) error {
@@ -106,7 +108,7 @@ func (t *table) requests() []request {
 		"WHERE " + t.where("k.TABLE_SCHEMA", "k.TABLE_NAME") + " AND " + t.where("r.CONSTRAINT_SCHEMA", "r.TABLE_NAME") +
 		" AND k.REFERENCED_TABLE_NAME IS NOT NULL ORDER BY k.CONSTRAINT_NAME, k.ORDINAL_POSITION"
 	return []request{
-		{columns: 3, row: t.addTable, statement: "SELECT t.TABLE_TYPE, t.ENGINE, e.TRANSACTIONS " +
+		{columns: 4, row: t.addTable, statement: "SELECT t.TABLE_TYPE, t.ENGINE, e.TRANSACTIONS, t.CREATE_OPTIONS " +
 			"FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE WHERE " + t.where("t.TABLE_SCHEMA", "t.TABLE_NAME")},
 		{columns: 10, row: t.addColumn, statement: "SELECT COLUMN_NAME, DATA_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, CHARACTER_MAXIMUM_LENGTH, " +
 			"CHARACTER_OCTET_LENGTH, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, COLUMN_COMMENT FROM information_schema.COLUMNS WHERE " + where + " ORDER BY ORDINAL_POSITION"},
@@ -160,6 +162,7 @@ func (t *table) addTable(values []wire.Value) error {
 	t.present = true
 	t.view = strings.HasSuffix(text(values[0]), "VIEW")
 	t.engine, t.transactional = text(values[1]), text(values[2]) == "YES"
+	t.partitioned = strings.Contains(strings.ToLower(text(values[3])), "partitioned")
 	return nil
 }
 
@@ -223,12 +226,18 @@ func (t *table) column(name string) *column {
 // foreign reports whether the table lacks what every table of a store has had from the
 // beginning: it was made for something else.
 func (t *table) foreign() bool {
-	for _, name := range t.essential {
+	for _, name := range t.unique {
 		if t.present && t.column(name) == nil {
 			return true
 		}
 	}
 	return false
+}
+
+// referable reports whether the table can be at one end of a foreign key once it has been
+// migrated. Not every server refuses a key that cannot work.
+func (t *table) referable() bool {
+	return !t.partitioned && (!t.transactional || strings.EqualFold(t.engine, "InnoDB"))
 }
 
 // fault says why the statements of a store cannot work with the column; "" if they can.
@@ -269,8 +278,8 @@ func (c *column) wide() bool {
 	}
 }
 
-// unique reports whether an index admits each combination of the columns once.
-func (t *table) unique(columns ...string) bool {
+// isUnique reports whether an index admits each combination of the columns once.
+func (t *table) isUnique(columns ...string) bool {
 	for _, i := range t.indexes {
 		if i.unique && len(i.columns) == len(columns) && containsAll(i.columns, columns) {
 			return true
@@ -291,11 +300,7 @@ func (t *table) indexed(columns ...string) bool {
 
 func containsAll(have, want []string) bool {
 	for _, w := range want {
-		found := false
-		for _, h := range have {
-			found = found || h == w
-		}
-		if !found {
+		if !slices.Contains(have, w) {
 			return false
 		}
 	}
@@ -305,7 +310,7 @@ func containsAll(have, want []string) bool {
 // conclude works out what the store asks for before each call.
 func (s *schema) conclude() {
 	s.sessionsLack = s.sessions.lack()
-	if s.sessionsLack == nil && !s.sessions.view && !s.sessions.unique("sid") {
+	if s.sessionsLack == nil && !s.sessions.view && !s.sessions.isUnique("sid") {
 		s.sessionsLack = detail(ErrSchema, "table %s has no primary key or unique index on sid, so that each save would add a row; run Migrate", s.sessions.name)
 	}
 	s.metadataLack = s.metadata.lack()
