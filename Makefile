@@ -35,9 +35,11 @@ demo: ## try it out: a web application whose sessions are in a real database (AR
 	@cd cmd/mysqlsession && CGO_ENABLED=0 go build -o ../../bin/mysqlsession .
 	@exec bin/mysqlsession demo $(ARGS)
 
+# A result that is remembered says nothing about a server that has changed since: -count=1.
 test: ## run all tests with the race detector on real servers (ARGS='-run TestName')
 	@scripts/need go compiler test-server
-	$(call in_modules,go test -race $(ARGS) ./...)
+	$(call in_modules,go test -race -count=1 $(ARGS) ./...)
+	scripts/test-without-race $(ARGS)
 
 bench: ## compare the speed with that of others, in paired rounds (ARGS='ROUNDS TIME', 5 of 1s)
 	@scripts/need go bench-server
