@@ -12,9 +12,6 @@ const (
 	valueOverhead = 4
 )
 
-// largestValue is the most bytes that can be stored: what MaxPacketSize lets lua-resty-session read back.
-func (s *Store) largestValue() int { return s.pool.config.MaxPacketSize - valueOverhead }
-
 // checkSession refuses an id that could not be a cookie's value, and a name that is too long.
 func checkSession(name, key string) error {
 	if len(key) == 0 || len(key) > maxKey {

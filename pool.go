@@ -32,7 +32,7 @@ const (
 // PoolSize is a hard limit: connections being opened or closed count. Callers that find
 // all of them in use wait in the order they came.
 type Pool struct {
-	config Config
+	config *Config // behind a pointer, where fmt does not print its password
 	gate   *admission.Gate
 	dialer *dialer
 	conns  *puddle.Pool[*pooled]
@@ -97,7 +97,7 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 // newPool makes a pool without opening a connection.
 func newPool(cfg Config) (*Pool, error) {
 	p := &Pool{
-		config:     cfg,
+		config:     &cfg,
 		began:      time.Now(),
 		gate:       admission.New(cfg.PoolSize, cfg.Backlog),
 		members:    make(map[*pooled]struct{}),
@@ -306,7 +306,7 @@ func (p *Pool) construct(ctx context.Context) (*pooled, error) {
 
 // open connects once, with the user's hooks.
 func (p *Pool) open(ctx context.Context) (*Conn, error) {
-	cfg := p.config
+	cfg := *p.config
 	if p.config.BeforeConnect != nil {
 		cfg = cfg.copy()
 		if err := p.config.BeforeConnect(ctx, &cfg); err != nil {

@@ -10,9 +10,12 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"text/template"
+
+	"github.com/mysqlsession/mysqlsession"
 )
 
 const (
@@ -117,6 +120,33 @@ func TestPrintedConfigSaysWhereAndWithWhat(t *testing.T) {
 	if want := "config.host=db config.port=3307 config.username=app config.password=*** config.database=web config.pool_size=30\n"; !strings.HasSuffix(line, want) {
 		t.Errorf("slog: got %s, want it to end in %s", line, want)
 	}
+}
+
+// fmt prints what is in a value, unexported fields of unexported types too, up to the
+// first pointer.
+func TestNoTypeHoldsAConfigWhereFmtPrintsIt(t *testing.T) {
+	for _, kind := range []reflect.Type{
+		reflect.TypeFor[mysqlsession.Conn](), reflect.TypeFor[mysqlsession.Pool](),
+		reflect.TypeFor[mysqlsession.PoolConn](), reflect.TypeFor[mysqlsession.Store](),
+	} {
+		if holdsConfig(kind) {
+			t.Errorf("%s: %%+v of one prints the password", kind)
+		}
+	}
+}
+
+func holdsConfig(kind reflect.Type) bool {
+	switch kind.Kind() {
+	case reflect.Struct:
+		for i := range kind.NumField() {
+			if holdsConfig(kind.Field(i).Type) {
+				return true
+			}
+		}
+	case reflect.Array, reflect.Slice, reflect.Map:
+		return holdsConfig(kind.Elem())
+	}
+	return kind == reflect.TypeFor[Config]()
 }
 
 func TestPrintedConfigWithoutPasswordShowsNoMask(t *testing.T) {

@@ -26,8 +26,8 @@ import (
 // applied, are tried again a few times within the context.
 type Store struct {
 	pool    *Pool
-	owned   bool // Close closes the pool too
-	config  Config
+	owned   bool    // Close closes the pool too
+	config  *Config // behind a pointer, where fmt does not print its password
 	tables  tables
 	texts   texts
 	shape   atomic.Pointer[schema] // nil: to be read
@@ -90,7 +90,7 @@ func NewStore(pool *Pool, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	cfg = cfg.copy().withDefaults()
-	s := &Store{pool: pool, config: cfg}
+	s := &Store{pool: pool, config: &cfg}
 	s.tables = tables{sessions: quoteTable(cfg.TableName), metadata: quoteTable(cfg.TableNameMeta)}
 	s.texts = newTexts(s.tables, s.largestValue())
 	ctx, stop := context.WithCancel(context.Background())
@@ -118,6 +118,10 @@ func (s *Store) Close() error {
 
 // now is the store's time in whole seconds since 1970.
 func (s *Store) now() int64 { return s.config.Clock().Unix() }
+
+// largestValue is the most bytes that can be stored: what MaxPacketSize lets
+// lua-resty-session read back.
+func (s *Store) largestValue() int { return s.pool.config.MaxPacketSize - valueOverhead }
 
 // Attempts at one operation, the first included.
 const (
@@ -224,18 +228,6 @@ type schemaError struct{ err error }
 
 func (e *schemaError) Error() string   { return trimPrefix(e.err) + "; run Migrate" }
 func (e *schemaError) Unwrap() []error { return []error{ErrSchema, e.err} }
-
-// pause waits, or reports that ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
 
 // schemaOn is what is known of the tables, read with the store's first call.
 func (s *Store) schemaOn(ctx context.Context, c *Conn) (*schema, error) {
