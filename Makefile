@@ -7,10 +7,9 @@ SHELL := /bin/sh
 # The library, and the modules inside the repository that keep their dependencies out of it.
 modules := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/testdata/*' | sort))
 
-# What the linters are, at which version. The race detector needs cgo.
+# What the linters are, at which version.
 staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 revive := github.com/mgechev/revive@v1.15.0
-export CGO_ENABLED = 1
 
 # in_modules COMMAND: runs the command in every module and fails at the end if it failed in any.
 define in_modules
@@ -28,7 +27,7 @@ help: ## show this
 
 build: ## build the command line program, bin/mysqlsession
 	@scripts/need go
-	cd cmd/mysqlsession && go build -o ../../bin/mysqlsession .
+	cd cmd/mysqlsession && CGO_ENABLED=0 go build -o ../../bin/mysqlsession .
 
 demo: ## try it out: a web application whose sessions are in a real database (ARGS='--listen :8080')
 	@scripts/need go demo-server
@@ -38,7 +37,7 @@ demo: ## try it out: a web application whose sessions are in a real database (AR
 # A result that is remembered says nothing about a server that has changed since: -count=1.
 test: ## run all tests with the race detector on real servers (ARGS='-run TestName')
 	@scripts/need go compiler test-server
-	$(call in_modules,go test -race -count=1 $(ARGS) ./...)
+	$(call in_modules,CGO_ENABLED=1 go test -race -count=1 $(ARGS) ./...)
 	scripts/test-without-race $(ARGS)
 
 bench: ## compare the speed with that of others, in paired rounds (ARGS='ROUNDS TIME', 5 of 1s)
@@ -50,12 +49,12 @@ fmt: ## format the Go code
 	gofmt -w .
 
 lint: ## look for mistakes: formatting, vet, staticcheck, revive, shellcheck
-	@scripts/need go compiler shellcheck
+	@scripts/need go shellcheck
 	@unformatted=$$(gofmt -l .) || exit 1; if [ -n "$$unformatted" ]; then \
 		echo "not formatted, run 'make fmt':" >&2; echo "$$unformatted" >&2; exit 1; fi
 	$(call in_modules,go vet ./...)
 	$(call in_modules,go run $(staticcheck) ./...)
-	$(call in_modules,go run $(revive) -config "$(CURDIR)/revive.toml" -set_exit_status ./...)
+	go run $(revive) -config revive.toml -set_exit_status ./...
 	scripts/lint-shell
 
 clean: ## remove what was built
