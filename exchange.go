@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"time"
 
@@ -29,9 +28,14 @@ type request struct {
 // outcome is what became of one request. It is kept apart from the request, so that a
 // caller's requests, with their parameters and closures, can stay on its stack.
 type outcome struct {
-	result Result
-	err    error // the server's error for this statement, or row's
+	frames   int  // that the request was sent in: its reply's sequence numbers go on from there
+	answered bool // the reply was read to its end
+	result   Result
+	err      error // the server's error for this statement, or row's
 }
+
+// done reports whether the server has done what the request asked for.
+func (o *outcome) done() bool { return o.answered && o.err == nil }
 
 // effect is what the requests of a round trip may have done when the connection is lost
 // behind them.
@@ -51,15 +55,22 @@ func (c *Conn) roundTrip(ctx context.Context, may effect, requests []request) er
 	if err := c.enter(); err != nil {
 		return err
 	}
+	usable, err := c.exchange(ctx, may, requests)
+	c.leave(usable)
+	return err
+}
+
+// exchange is roundTrip for a caller that has entered. It reports whether the connection
+// may be used again.
+func (c *Conn) exchange(ctx context.Context, may effect, requests []request) (usable bool, err error) {
 	clear(c.outcomes)
 	c.outcomes = append(c.outcomes[:0], make([]outcome, len(requests))...)
 	if err := ctx.Err(); err != nil {
-		c.leave(true)
-		return &notAppliedError{contextError(ctx, err)}
+		return true, &notAppliedError{contextError(ctx, err)}
 	}
 	w := c.watch(ctx)
 	sent := false
-	err := c.prepare(&w, requests)
+	err = c.prepare(&w, requests)
 	if err == nil {
 		c.out = c.statements.appendClosing(c.out[:0])
 		err = c.encode(requests)
@@ -84,20 +95,19 @@ func (c *Conn) affected() (rows int64) {
 
 // settle decides what becomes of the connection and what the caller is told.
 //
-// A connection lives on only if every reply was read to its end and the server did not
-// say that it is done with it: a reply left in the socket would be the next caller's
-// answer, and so somebody else's session.
-func (c *Conn) settle(w *watch, may effect, sent bool, err error) error {
+// A connection lives on only if every reply was read to its end, with nothing behind it,
+// and the server did not say that it is done with it: a reply left in the socket would be
+// the next caller's answer, and so somebody else's session.
+func (c *Conn) settle(w *watch, may effect, sent bool, err error) (usable bool, _ error) {
 	answered := err == nil || isNotApplied(err) || asServerError(err) != nil
 	if !answered {
-		c.leave(false)
 		err = w.cause(err)
 		if sent && may == effectWrite && !isNotApplied(err) {
-			return &unknownOutcomeError{err}
+			return false, &unknownOutcomeError{err}
 		}
-		return &notAppliedError{err}
+		return false, &notAppliedError{err}
 	}
-	usable := !c.discards(err)
+	usable = c.stream.Buffered() == 0 && !c.discards(err)
 	for i := range c.outcomes {
 		if e := c.outcomes[i].err; e != nil {
 			usable = usable && !c.discards(e)
@@ -106,15 +116,14 @@ func (c *Conn) settle(w *watch, may effect, sent bool, err error) error {
 			}
 		}
 	}
-	c.leave(usable)
 	refused := asServerError(err)
 	if refused == nil {
-		return err
+		return usable, err
 	}
-	if may == effectWrite && fateOf(refused, c.server.mariadb).repeat == remedyUnknown {
-		return &unknownOutcomeError{err}
+	if sent && may == effectWrite && fateOf(refused, c.server.mariadb).repeat == remedyUnknown {
+		return usable, &unknownOutcomeError{err}
 	}
-	return &notAppliedError{err}
+	return usable, &notAppliedError{err}
 }
 
 // discards reports whether the server's error says that the connection is done for.
@@ -141,8 +150,10 @@ func (c *Conn) encode(requests []request) error {
 				return &notAppliedError{errParameterCount}
 			}
 		}
-		// The server counts one byte less than max_allowed_packet says.
-		if size, limit := len(c.out)-start, c.server.maxAllowedPacket; limit > 0 && size >= limit {
+		var size int
+		size, c.outcomes[i].frames = wire.Measure(len(c.out) - start)
+		// The server takes one byte less than max_allowed_packet says.
+		if limit := c.server.maxAllowedPacket; limit > 0 && size >= limit {
 			return &notAppliedError{detail(ErrValueTooLarge, "request of %d bytes, server's max_allowed_packet is %d", size, limit)}
 		}
 	}
@@ -167,13 +178,14 @@ func (c *Conn) receiveAll(w *watch, requests []request) error {
 		if err := c.receive(&requests[i], &c.outcomes[i]); err != nil {
 			return err
 		}
+		c.outcomes[i].answered = true
 	}
 	return nil
 }
 
 // receive reads one reply. The error is one of the exchange.
 func (c *Conn) receive(r *request, o *outcome) error {
-	payload, err := c.first()
+	payload, err := c.first(o.frames)
 	if err != nil {
 		return err
 	}
@@ -302,11 +314,11 @@ func serverError(payload []byte) (*ServerError, error) {
 	return &ServerError{Code: f.Code, SQLState: f.State, Message: string(f.Message)}, nil
 }
 
-// first reads the first packet of a reply. A server that closes an idle connection may
+// first reads the first packet of the reply to a request of so many frames. A server that closes an idle connection may
 // have said so before it read the request: an error with sequence number 0, and the
 // request has not been executed.
-func (c *Conn) first() ([]byte, error) {
-	c.stream.Begin(1)
+func (c *Conn) first(frames int) ([]byte, error) {
+	c.stream.Begin(frames)
 	payload, err := c.stream.Next(c.packetLimit)
 	if errors.Is(err, wire.ErrSequence) && c.stream.Sequence() == 1 {
 		if e, bad := serverError(payload); bad == nil {
@@ -410,8 +422,8 @@ func (w *watch) stop() {
 // cause says why the exchange failed: the context's error if that is what ended it, a
 // timeout by its name, else the loss of the connection.
 func (w *watch) cause(err error) error {
-	if w.conn.closed() && !w.ended && errors.Is(err, net.ErrClosed) {
-		return ErrClosed
+	if w.conn.closed() && !w.ended {
+		return ErrClosed // by another goroutine: the socket's own word for it may be any
 	}
 	if errors.Is(err, ErrProtocol) || errors.Is(err, ErrPacketTooLarge) {
 		return err
@@ -434,6 +446,9 @@ func (w *watch) cause(err error) error {
 	}
 	var bye *goodbyeError
 	if errors.As(err, &bye) {
+		if w.conn.outcomes[0].answered {
+			return err // what was answered had been read
+		}
 		return &notAppliedError{err}
 	}
 	return &lostError{cause: err, text: "connection lost: " + err.Error()}

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+
+	"github.com/mysqlsession/mysqlsession/internal/wire"
 )
 
 // WithDefaults opens withDefaults to tests.
@@ -60,3 +62,40 @@ func SSLModeOf(cfg Config) (SSLMode, error) { return cfg.sslMode() }
 
 // TLSConfigOf opens tlsConfig to tests.
 func TLSConfigOf(cfg Config, host string) (*tls.Config, error) { return cfg.tlsConfig(host) }
+
+// NewConn is a Conn over conn, as a login and the setting up leave it, with nothing sent
+// or read. socket is what is under a TLS connection, or conn again. cfg must be complete.
+func NewConn(conn, socket net.Conn, capabilities wire.Capability, serverVersion string, cfg Config) *Conn {
+	return newConn(&transport{
+		Conn:          conn,
+		socket:        socket,
+		capabilities:  capabilities,
+		serverVersion: serverVersion,
+		address:       "peer",
+	}, &cfg)
+}
+
+// Transact runs the statements as one transaction.
+func (c *Conn) Transact(ctx context.Context, statements ...string) error {
+	return c.TransactWith(ctx, nil, statements...)
+}
+
+// TransactWith is Transact with the same arguments for every statement.
+func (c *Conn) TransactWith(ctx context.Context, arguments []any, statements ...string) error {
+	values, err := parameters(arguments)
+	if err != nil {
+		return err
+	}
+	requests := []request{beginRequest()}
+	for _, statement := range statements {
+		requests = append(requests, request{statement: statement, parameters: values})
+	}
+	return c.transact(ctx, requests, nil)
+}
+
+// RoundTrips is how many requests were written and answered so far, several in one write
+// counting once.
+func (c *Conn) RoundTrips() uint64 { return c.roundTrips }
+
+// Reusable reports whether a pool would hand the connection on.
+func (c *Conn) Reusable() bool { return c.reusable() }

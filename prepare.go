@@ -48,15 +48,18 @@ func (s *statementCache) forget(text string) {
 	}
 }
 
-// add takes a statement in. When the cache is full the least recently used one goes,
-// unless it has been used since floor, and so by the round trip that is being made.
+// add takes a statement in. When the cache is full the least recently used ones go, but
+// none that has been used since floor, and so by the round trip that is being made.
 func (s *statementCache) add(text string, id uint32, floor uint64) {
-	if len(s.byText) >= s.capacity {
+	for len(s.byText) >= s.capacity {
 		oldest, least := "", floor+1
 		for t, p := range s.byText {
 			if p.lastUsed < least {
 				oldest, least = t, p.lastUsed
 			}
+		}
+		if least > floor {
+			break // more at a time than there is room for
 		}
 		s.forget(oldest)
 	}
@@ -116,7 +119,7 @@ func (c *Conn) prepareMissing(w *watch, requests []request, floor uint64) error 
 		if !r.wantsPreparing(requests[:i]) {
 			continue
 		}
-		p, err := c.receivePrepared(len(r.parameters))
+		p, err := c.receivePrepared(r)
 		var e *ServerError
 		switch {
 		case err == nil:
@@ -158,8 +161,8 @@ func (r *request) wantsPreparing(before []request) bool {
 
 // receivePrepared reads the reply to one prepare, the definitions of parameters and
 // columns included, which say nothing that an execution's reply does not say again.
-func (c *Conn) receivePrepared(parameters int) (wire.Prepared, error) {
-	payload, err := c.first()
+func (c *Conn) receivePrepared(r *request) (wire.Prepared, error) {
+	payload, err := c.first(wire.Frames(1 + len(r.statement)))
 	if err != nil {
 		return wire.Prepared{}, err
 	}
@@ -184,7 +187,7 @@ func (c *Conn) receivePrepared(parameters int) (wire.Prepared, error) {
 	if err := c.readColumns(p.Columns); err != nil {
 		return wire.Prepared{}, err
 	}
-	if p.Parameters != parameters {
+	if p.Parameters != len(r.parameters) {
 		c.statements.closing = append(c.statements.closing, p.ID)
 		return wire.Prepared{}, &notAppliedError{errParameterCount}
 	}

@@ -60,15 +60,25 @@ func (r Row) Int64(i int) (int64, error) {
 // request over max_allowed_packet, *ServerError, ErrUnavailable, ErrProtocol, ErrClosed,
 // the context's. OutcomeUnknown tells whether the statement may have run.
 func (c *Conn) Exec(ctx context.Context, statement string, arguments ...any) (Result, error) {
+	result, err := c.exec(ctx, statement, arguments)
+	return result, c.call("exec", err)
+}
+
+// exec keeps the connection until it has the result.
+func (c *Conn) exec(ctx context.Context, statement string, arguments []any) (result Result, err error) {
 	requests := []request{{statement: statement}}
-	var err error
-	if requests[0].parameters, err = parameters(arguments); err == nil {
-		err = c.roundTrip(ctx, effectWrite, requests)
+	if requests[0].parameters, err = parameters(arguments); err != nil {
+		return Result{}, err
 	}
-	if err != nil {
-		return Result{}, c.call("exec", err)
+	if err := c.enter(); err != nil {
+		return Result{}, err
 	}
-	return c.outcomes[0].result, nil
+	usable, err := c.exchange(ctx, effectWrite, requests)
+	if err == nil {
+		result = c.outcomes[0].result
+	}
+	c.leave(usable)
+	return result, err
 }
 
 // Query runs one statement and calls each with every row. Arguments are as for Exec. An

@@ -148,7 +148,7 @@ func (s *Store) setAll(ctx context.Context, c *Conn, shape *schema, p *put) erro
 	}
 	return c.transact(ctx, requests, func() error {
 		// Without its session, metadata has failed on the foreign key.
-		if o := &c.outcomes[live]; p.mustExist && o.err == nil && o.result.RowsAffected == 0 {
+		if o := &c.outcomes[live]; p.mustExist && o.done() && o.result.RowsAffected == 0 {
 			return ErrNotFound
 		}
 		return nil

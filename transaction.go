@@ -33,19 +33,22 @@ func (c *Conn) transact(ctx context.Context, requests []request, verify func() e
 	return c.commit(ctx)
 }
 
-// commit ends the transaction. The connection commits by itself again.
+// commit ends the transaction. The connection commits by itself again, or is closed.
 func (c *Conn) commit(ctx context.Context) error {
 	requests := [...]request{{statement: "COMMIT"}, {statement: "SET autocommit = 1"}}
-	err := c.roundTrip(ctx, effectWrite, requests[:])
-	if err == nil {
-		return nil
+	if err := c.enter(); err != nil {
+		return err
 	}
-	committed := c.outcomes[0].err == nil && c.outcomes[1].err != nil
-	if c.outcomes[1].err != nil {
-		c.abort() // nobody must get it while it does not commit by itself
-	}
-	if committed {
+	usable, err := c.exchange(ctx, effectWrite, requests[:])
+	commit, autocommit := c.outcomes[0], c.outcomes[1]
+	c.leave(usable && autocommit.done()) // nobody must get it while it does not commit by itself
+	refused := asServerError(commit.err)
+	switch {
+	case commit.done():
 		return nil
+	case refused != nil && autocommit.done() && !fateOf(refused, c.server.mariadb).rolledBack:
+		// A transaction that outlived its COMMIT was committed by the other statement.
+		return &unknownOutcomeError{commit.err}
 	}
 	return err
 }

@@ -229,6 +229,13 @@ func AppendLengthEncodedInt(dst []byte, n uint64) []byte {
 // Frames is the number of frames that a payload of size bytes travels in.
 func Frames(size int) int { return size/maxFrame + 1 }
 
+// Measure is the size of a payload, and the number of its frames, of which the appended
+// packet took written bytes with its headers.
+func Measure(written int) (size, frames int) {
+	frames = (written-headerSize)/(maxFrame+headerSize) + 1
+	return written - frames*headerSize, frames
+}
+
 // finish writes the header that was left open at start, and, when the payload is longer
 // than a frame, the headers of the further ones.
 func finish(dst []byte, start int) []byte {

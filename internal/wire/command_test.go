@@ -212,6 +212,9 @@ func TestCommandsOver16MiBAreSplit(t *testing.T) {
 			if frames != Frames(size+1) {
 				t.Errorf("%d frames, Frames says %d", frames, Frames(size+1))
 			}
+			if measured, count := Measure(len(packet)); measured != size+1 || count != frames {
+				t.Errorf("Measure says %d bytes in %d frames", measured, count)
+			}
 			s := NewStream(bytes.NewReader(packet))
 			s.Begin(0)
 			if again, err := s.Next(noLimit); err != nil || !bytes.Equal(again, payload) {
