@@ -64,7 +64,7 @@ func definitions(t *testing.T, admin *sql.DB) []string {
 	t.Helper()
 	var all []string
 	for _, table := range texts(t, admin, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME") {
-		all = append(all, definition(t, admin, table))
+		all = append(all, tableDefinition(t, admin, table))
 	}
 	return all
 }
@@ -97,7 +97,7 @@ func TestMigrateLeavesWhatUsersAdded(t *testing.T) {
 
 		migrateOnce(t, cfg)
 
-		made := definition(t, admin, "sessions")
+		made := tableDefinition(t, admin, "sessions")
 		assert.Contains(t, made, "KEY `by_tenant` (`tenant`)")
 		assert.Contains(t, made, "cookie''s \\\\ name")
 		assert.Equal(t, 5, count(t, admin, "SELECT COUNT(*) FROM sessions WHERE tenant = 'é'"))

@@ -73,7 +73,7 @@ func texts(t *testing.T, admin *sql.DB, query string, arguments ...any) []string
 }
 
 // definition is how the server would make the table again.
-func definition(t *testing.T, admin *sql.DB, table string) string {
+func tableDefinition(t *testing.T, admin *sql.DB, table string) string {
 	t.Helper()
 	var name, statement string
 	require.NoError(t, admin.QueryRowContext(t.Context(), "SHOW CREATE TABLE "+table).Scan(&name, &statement))
@@ -173,14 +173,14 @@ func TestMigrateRunsNoStatementWhenNothingIsToDo(t *testing.T) {
 				admin := server.AdminIn(t, cfg.Database)
 				create(t, cfg, admin)
 				migrateOnce(t, cfg)
-				before := definition(t, admin, "sessions") + definition(t, admin, "sessions_meta")
+				before := tableDefinition(t, admin, "sessions") + tableDefinition(t, admin, "sessions_meta")
 
 				conn := connect(t, cfg)
 				require.NoError(t, mysqlsession.MigrateOn(t.Context(), conn, "sessions", "sessions_meta", func(statement string) {
 					t.Errorf("ran %s", statement)
 				}))
 
-				assert.Equal(t, before, definition(t, admin, "sessions")+definition(t, admin, "sessions_meta"))
+				assert.Equal(t, before, tableDefinition(t, admin, "sessions")+tableDefinition(t, admin, "sessions_meta"))
 				require.NoError(t, conn.Query(t.Context(), "SHOW SESSION STATUS WHERE Variable_name IN ('Com_alter_table', 'Com_create_table', 'Com_delete')",
 					func(row mysqlsession.Row) error {
 						assert.Equal(t, "0", row.String(1), row.String(0))
