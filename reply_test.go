@@ -300,4 +300,3 @@ func TestListsEndedByAnOldServerAreRead(t *testing.T) {
 	_, err = query(t.Context(), conn)
 	require.ErrorIs(t, err, mysqlsession.ErrProtocol)
 }
-

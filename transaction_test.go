@@ -117,4 +117,3 @@ func TestATransactionLostBeforeItsCommitIsSafeToRetry(t *testing.T) {
 	require.True(t, mysqlsession.SafeToRetry(err))
 	require.False(t, mysqlsession.OutcomeUnknown(err))
 }
-
