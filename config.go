@@ -163,7 +163,8 @@ type Config struct {
 	// use; an error ends the attempt. nil: none. Only a pool calls it.
 	BeforeConnect func(ctx context.Context, cfg *Config) error
 	// AfterConnect is called with each new connection before its first use; an error
-	// closes it. nil: none. Only a pool calls it.
+	// closes it, and so does a transaction left open, or autocommit switched off. nil:
+	// none. Only a pool calls it.
 	AfterConnect func(ctx context.Context, conn *Conn) error
 
 	// TableName is the sessions' table, "name" or "database.name" of plain

@@ -116,6 +116,8 @@ func newConn(t *transport, cfg *Config) *Conn {
 var longAgo = time.Unix(1, 0)
 
 // setUp makes the session what the statements of this package rely on, in one round trip.
+// A transaction that the server's init_connect has opened is ended first: what is written
+// in it would be lost.
 //
 // Results come in their columns' own character set (character_set_results = NULL), and
 // parameters go as binary strings, so Charset changes no key and no value.
@@ -129,6 +131,7 @@ func (c *Conn) setUp(ctx context.Context, cfg *Config) error {
 		settings += ", SESSION time_zone = '" + cfg.TimeZone + "'"
 	}
 	requests := []request{
+		{statement: "ROLLBACK"},
 		{statement: settings},
 		{statement: "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"},
 		{statement: "SELECT @@max_allowed_packet", columns: 1, row: func(values []wire.Value) error {
@@ -140,8 +143,17 @@ func (c *Conn) setUp(ctx context.Context, cfg *Config) error {
 			return nil
 		}},
 	}
-	return c.roundTrip(ctx, effectNone, requests)
+	if err := c.roundTrip(ctx, effectNone, requests); err != nil {
+		return err
+	}
+	if !c.reusable() {
+		return errNotCommitting
+	}
+	return nil
 }
+
+// errNotCommitting is a new connection on which nothing that is written would last.
+var errNotCommitting = errors.New(prefix + "the connection is closed, in a transaction, or not in autocommit mode")
 
 // statementTimeout is the assignment that makes the server give a statement up when its
 // client would have: MariaDB counts seconds, for all statements, MySQL milliseconds, for

@@ -99,3 +99,6 @@ func (c *Conn) RoundTrips() uint64 { return c.roundTrips }
 
 // Reusable reports whether a pool would hand the connection on.
 func (c *Conn) Reusable() bool { return c.reusable() }
+
+// PeekAfter is peekAfter.
+const PeekAfter = peekAfter

@@ -331,6 +331,9 @@ func (p *Pool) open(ctx context.Context) (*Conn, error) {
 		if err := p.config.AfterConnect(ctx, conn); err != nil {
 			return nil, &callError{"connect: AfterConnect", err}
 		}
+		if !conn.reusable() {
+			return nil, &callError{"connect: AfterConnect", errNotCommitting}
+		}
 		connected = true
 	}
 	return conn, nil
