@@ -65,125 +65,131 @@ func TestParseConfigReadsEachPart(t *testing.T) {
 	}
 }
 
-// The word hunter2 stands for a password, or what runs into the place of one, in every
-// string in which there is one.
+// What errors say.
+const (
+	badEncoding = "is not percent-encoded correctly"
+	mustEncode  = "must be percent-encoded"
+	badHost     = "each host must be"
+	noValue     = "has no value"
+)
+
+// refusedStrings are connection strings, and what the error says. The word hunter2 stands for a
+// password, or what runs into the place of one, in every string in which there is one.
+var refusedStrings = []struct{ dsn, want string }{
+	// Not a connection string of ours.
+	{"", "does not begin with mysql://"},
+	{"hunter2", "does not begin with mysql://"},
+	{"user:hunter2@tcp(db:3306)/app", "does not begin with mysql://"},
+	{"postgres://user:hunter2@db/app", "does not begin with mysql://"},
+	{" mysql://user:hunter2@db/app", "does not begin with mysql://"},
+	{"MYSQL://user:hunter2@db/app", "does not begin with mysql://"},
+	// Passwords that were not encoded.
+	{"mysql://user:hunter2%@db/app", "password " + badEncoding},
+	{"mysql://user:hunter2%zz@db/app", "password " + badEncoding},
+	{"mysql://user:hunter2%a@db/app", "password " + badEncoding},
+	{"mysql://user:hunter2 @db/app", mustEncode},
+	{"mysql://user: hunter2@db/app", mustEncode},
+	{"mysql://user:hunter2\n@db/app", mustEncode},
+	{"mysql://user:hunter2\x00@db/app", mustEncode},
+	{"mysql://user:hunter2\x7f@db/app", mustEncode},
+	{"mysql://user:hunter2é@db/app", mustEncode},
+	{"mysql://user:hunter2\xff@db/app", mustEncode},
+	{"mysql://user:#hunter2@db/app", mustEncode},
+	{"mysql://user:1/hunter2@db/app", mustEncode},
+	{"mysql://user:1?hunter2@db/app", mustEncode},
+	{"mysql://user:1?hunter2=1@db/app", mustEncode},
+	{"mysql://user:p@ss/hunter2@db/app", mustEncode},
+	{"mysql://user:%00hunter2@db/app", "password is ***, must be without NUL bytes"},
+	// A host is missing, so that the password stands where a port should.
+	{"mysql://user:hunter2", badHost},
+	{"mysql://user:hunter2/app", badHost},
+	{"mysql://user:hunter2%40db/app", badHost},
+	{"mysql://user%3Ahunter2%40db/app", badHost},
+	// Hosts and ports.
+	{"mysql://user:hunter2@db:/app", badHost},
+	{"mysql://user:hunter2@db:0/app", badHost},
+	{"mysql://user:hunter2@db:65536/app", badHost},
+	{"mysql://user:hunter2@db:-1/app", badHost},
+	{"mysql://user:hunter2@db:x/app", badHost},
+	{"mysql://user:hunter2@db:1:2/app", badHost},
+	{"mysql://user:hunter2@::1/app", badHost},
+	{"mysql://user:hunter2@[::1/app", badHost},
+	{"mysql://user:hunter2@::1]/app", badHost},
+	{"mysql://user:hunter2@[::1]x/app", badHost},
+	{"mysql://user:hunter2@[::1]:x/app", badHost},
+	{"mysql://user:hunter2@[db]/app", badHost},
+	{"mysql://user:hunter2@[]:1/app", badHost},
+	{"mysql://user:hunter2@[::1%25]/app", badHost},
+	{"mysql://user:hunter2@a,,b/app", badHost},
+	{"mysql://user:hunter2@a,/app", badHost},
+	{"mysql://user:hunter2@,b/app", badHost},
+	{"mysql://user:hunter2@:1,b/app", badHost},
+	{"mysql://user:hunter2@a,:1/app", badHost},
+	{"mysql://user:hunter2@a,b:x/app", badHost},
+	{"mysql://user:hunter2@d%62/app", badHost},
+	{"mysql://user:hunter2@d!b/app", badHost},
+	// The rest of the part before the parameters.
+	{"mysql://us%er:hunter2@db/app", "username " + badEncoding},
+	{"mysql://user:hunter2@db/ap%p", "database " + badEncoding},
+	{"mysql://user:hunter2@db/app/", `a "/" in the name of the database ` + mustEncode},
+	{"mysql://user:hunter2@db/%00", `database is "\x00", must be UTF-8 without control characters`},
+	{"mysql://user:hunter2@db/%ff", `database is "\xff", must be UTF-8 without control characters`},
+	// Parameters that there are not.
+	{"mysql://user:hunter2@db/app?poolsize=3", "unknown parameter poolsize"},
+	{"mysql://user:hunter2@db/app?PoolSize=3", "unknown parameter PoolSize"},
+	{"mysql://user:hunter2@db/app?pool%5fsize=3", "unknown parameter whose name is none"},
+	{"mysql://user:hunter2@db/app?=3", "unknown parameter whose name is none"},
+	{"mysql://user:hunter2@db/app?" + strings.Repeat("x", 41) + "=3", "unknown parameter whose name is none"},
+	{"mysql://user:hunter2@db/app?dial_func=x", "unknown parameter dial_func"},
+	{"mysql://user:hunter2@db/app?tls_config=x", "unknown parameter tls_config"},
+	// Parameters that are given twice.
+	{"mysql://user:hunter2@db/app?pool_size=3&pool_size=3", "pool_size is given twice"},
+	{"mysql://user:hunter2@db/app?password=hunter2", "password is given twice"},
+	{"mysql://user:hunter2@db/app?username=user", "username is given twice"},
+	{"mysql://user:hunter2@db/app?host=db", "host is given twice"},
+	{"mysql://user:hunter2@db:1/app?port=1", "port is given twice"},
+	{"mysql://user:hunter2@db,b/app?hosts=b:1", "hosts is given twice"},
+	{"mysql://user:hunter2@db/app?database=app", "database is given twice"},
+	{"mysql://db/app?password=1hunter2&password=2hunter2", "password is given twice"},
+	// Malformed parameters.
+	{"mysql://user:hunter2@db/app?pool_size", "parameter pool_size " + noValue},
+	{"mysql://user:hunter2@db/app?pool_size=3&", "parameter whose name is none " + noValue},
+	{"mysql://user:hunter2@db/app?&pool_size=3", "parameter whose name is none " + noValue},
+	{"mysql://user:hunter2@db/app?pool_size=", "pool_size is empty"},
+	{"mysql://db/app?password=", "password is empty"},
+	{"mysql://db/app?password=hunter2%", "password " + badEncoding},
+	{"mysql://db/app?password=hunter2%zz&pool_size=3", "password " + badEncoding},
+	{"mysql://db/app?pool=%x&password=hunter2", "pool " + badEncoding},
+	{"mysql://db/app?password=hunter2=", `password: "=" and ";"`},
+	{"mysql://db/app?pool_size=3;password=hunter2", `pool_size: "=" and ";"`},
+	{"mysql://db/app?charset=ascii,password=hunter2", `charset: "=" and ";"`},
+	{"mysql://db/app?pool_size=3,hunter2", "pool_size is not a whole number"},
+	{"mysql://db/app?pool_size=3%26password%3Dhunter2", "pool_size is not a whole number"},
+	{"mysql://user:hunter2@db/app?pool_size=3.5", "pool_size is not a whole number"},
+	{"mysql://user:hunter2@db/app?pool_size=99999999999999999999", "pool_size is not a whole number"},
+	{"mysql://user:hunter2@db/app?max_packet_size=1MB", "max_packet_size is not a whole number"},
+	{"mysql://user:hunter2@db/app?connect_timeout=5", "connect_timeout is not a duration with its unit"},
+	{"mysql://user:hunter2@db/app?connect_timeout=hunter2", "connect_timeout is not a duration with its unit"},
+	{"mysql://user:hunter2@db/app?ssl=yes", "ssl is not true or false"},
+	{"mysql://user:hunter2@/app?port=0", "port is not a port"},
+	{"mysql://user:hunter2@/app?port=65536", "port is not a port"},
+	{"mysql://user:hunter2@a,b/app?port=hunter2", "port is not a port"},
+	// Rules of Config, under the parameter's name.
+	{"mysql://user:hunter2@db/app?pool_size=20000", "pool_size is 20000, must be from 1 to 10000"},
+	{"mysql://user:hunter2@db/app?connect_timeout=5ns", "connect_timeout is 5ns, must be from 1ms"},
+	{"mysql://user:hunter2@db/app?min_idle_conns=17", "min_idle_conns is 17, must be from 0 to PoolSize"},
+	{"mysql://user:hunter2@db/app?table_name=a%60b", "table_name is \"a`b\", must be"},
+	{"mysql://user:hunter2@db/app?socket=my.sock", `socket is "my.sock", must be an absolute path`},
+	{"mysql://user:hunter2@/app?host=a%2Fb", `host is "a/b", must be a host name`},
+	{"mysql://user:hunter2@/app?hosts=a", `hosts is "a", must be "host:port"`},
+	{"mysql://user:hunter2@db/app?statement_mode=x", `statement_mode is "x", must be`},
+	{"mysql://user:hunter2@db/app?ssl_verify=true", "SSLVerify"},
+	{"mysql://user:hunter2@db/app?ssl=true&ssl_mode=disabled", "SSLMode"},
+	{"mysql://user:hunter2@db/app?ssl_mode=on", "SSLMode"},
+}
+
 func TestParseConfigNamesTheParameterAndNothingSecret(t *testing.T) {
-	const (
-		percent   = "is not percent-encoded correctly"
-		encode    = "must be percent-encoded"
-		badHost   = "each host must be"
-		malformed = "has no value"
-	)
-	cases := []struct{ dsn, want string }{
-		// Not a connection string of ours.
-		{"", "does not begin with mysql://"},
-		{"hunter2", "does not begin with mysql://"},
-		{"user:hunter2@tcp(db:3306)/app", "does not begin with mysql://"},
-		{"postgres://user:hunter2@db/app", "does not begin with mysql://"},
-		{" mysql://user:hunter2@db/app", "does not begin with mysql://"},
-		{"MYSQL://user:hunter2@db/app", "does not begin with mysql://"},
-		// Passwords that were not encoded.
-		{"mysql://user:hunter2%@db/app", "password " + percent},
-		{"mysql://user:hunter2%zz@db/app", "password " + percent},
-		{"mysql://user:hunter2%a@db/app", "password " + percent},
-		{"mysql://user:hunter2 @db/app", encode},
-		{"mysql://user: hunter2@db/app", encode},
-		{"mysql://user:hunter2\n@db/app", encode},
-		{"mysql://user:hunter2\x00@db/app", encode},
-		{"mysql://user:hunter2\x7f@db/app", encode},
-		{"mysql://user:hunter2é@db/app", encode},
-		{"mysql://user:hunter2\xff@db/app", encode},
-		{"mysql://user:#hunter2@db/app", encode},
-		{"mysql://user:1/hunter2@db/app", encode},
-		{"mysql://user:1?hunter2@db/app", encode},
-		{"mysql://user:1?hunter2=1@db/app", encode},
-		{"mysql://user:p@ss/hunter2@db/app", encode},
-		{"mysql://user:%00hunter2@db/app", "password is ***, must be without NUL bytes"},
-		// A host is missing, so that the password stands where a port should.
-		{"mysql://user:hunter2", badHost},
-		{"mysql://user:hunter2/app", badHost},
-		{"mysql://user:hunter2%40db/app", badHost},
-		{"mysql://user%3Ahunter2%40db/app", badHost},
-		// Hosts and ports.
-		{"mysql://user:hunter2@db:/app", badHost},
-		{"mysql://user:hunter2@db:0/app", badHost},
-		{"mysql://user:hunter2@db:65536/app", badHost},
-		{"mysql://user:hunter2@db:-1/app", badHost},
-		{"mysql://user:hunter2@db:x/app", badHost},
-		{"mysql://user:hunter2@db:1:2/app", badHost},
-		{"mysql://user:hunter2@::1/app", badHost},
-		{"mysql://user:hunter2@[::1/app", badHost},
-		{"mysql://user:hunter2@::1]/app", badHost},
-		{"mysql://user:hunter2@[::1]x/app", badHost},
-		{"mysql://user:hunter2@[::1]:x/app", badHost},
-		{"mysql://user:hunter2@[db]/app", badHost},
-		{"mysql://user:hunter2@[]:1/app", badHost},
-		{"mysql://user:hunter2@[::1%25]/app", badHost},
-		{"mysql://user:hunter2@a,,b/app", badHost},
-		{"mysql://user:hunter2@a,/app", badHost},
-		{"mysql://user:hunter2@,b/app", badHost},
-		{"mysql://user:hunter2@:1,b/app", badHost},
-		{"mysql://user:hunter2@a,:1/app", badHost},
-		{"mysql://user:hunter2@a,b:x/app", badHost},
-		{"mysql://user:hunter2@d%62/app", badHost},
-		{"mysql://user:hunter2@d!b/app", badHost},
-		// The rest of the part before the parameters.
-		{"mysql://us%er:hunter2@db/app", "username " + percent},
-		{"mysql://user:hunter2@db/ap%p", "database " + percent},
-		{"mysql://user:hunter2@db/app/", `a "/" in the name of the database ` + encode},
-		{"mysql://user:hunter2@db/%00", `database is "\x00", must be UTF-8 without control characters`},
-		{"mysql://user:hunter2@db/%ff", `database is "\xff", must be UTF-8 without control characters`},
-		// Parameters that there are not.
-		{"mysql://user:hunter2@db/app?poolsize=3", "unknown parameter poolsize"},
-		{"mysql://user:hunter2@db/app?PoolSize=3", "unknown parameter PoolSize"},
-		{"mysql://user:hunter2@db/app?pool%5fsize=3", "unknown parameter whose name is none"},
-		{"mysql://user:hunter2@db/app?=3", "unknown parameter whose name is none"},
-		{"mysql://user:hunter2@db/app?" + strings.Repeat("x", 41) + "=3", "unknown parameter whose name is none"},
-		{"mysql://user:hunter2@db/app?dial_func=x", "unknown parameter dial_func"},
-		{"mysql://user:hunter2@db/app?tls_config=x", "unknown parameter tls_config"},
-		// Parameters that are given twice.
-		{"mysql://user:hunter2@db/app?pool_size=3&pool_size=3", "pool_size is given twice"},
-		{"mysql://user:hunter2@db/app?password=hunter2", "password is given twice"},
-		{"mysql://user:hunter2@db/app?username=user", "username is given twice"},
-		{"mysql://user:hunter2@db/app?host=db", "host is given twice"},
-		{"mysql://user:hunter2@db:1/app?port=1", "port is given twice"},
-		{"mysql://user:hunter2@db,b/app?hosts=b:1", "hosts is given twice"},
-		{"mysql://user:hunter2@db/app?database=app", "database is given twice"},
-		{"mysql://db/app?password=1hunter2&password=2hunter2", "password is given twice"},
-		// Malformed parameters.
-		{"mysql://user:hunter2@db/app?pool_size", "parameter pool_size " + malformed},
-		{"mysql://user:hunter2@db/app?pool_size=3&", "parameter whose name is none " + malformed},
-		{"mysql://user:hunter2@db/app?&pool_size=3", "parameter whose name is none " + malformed},
-		{"mysql://user:hunter2@db/app?pool_size=", "pool_size is empty"},
-		{"mysql://db/app?password=", "password is empty"},
-		{"mysql://db/app?password=hunter2%", "password " + percent},
-		{"mysql://db/app?password=hunter2%zz&pool_size=3", "password " + percent},
-		{"mysql://db/app?pool=%x&password=hunter2", "pool " + percent},
-		{"mysql://db/app?password=hunter2=", `password: "=" and ";"`},
-		{"mysql://db/app?pool_size=3;password=hunter2", `pool_size: "=" and ";"`},
-		{"mysql://db/app?charset=ascii,password=hunter2", `charset: "=" and ";"`},
-		{"mysql://db/app?pool_size=3,hunter2", "pool_size is not a whole number"},
-		{"mysql://db/app?pool_size=3%26password%3Dhunter2", "pool_size is not a whole number"},
-		{"mysql://user:hunter2@db/app?pool_size=3.5", "pool_size is not a whole number"},
-		{"mysql://user:hunter2@db/app?pool_size=99999999999999999999", "pool_size is not a whole number"},
-		{"mysql://user:hunter2@db/app?max_packet_size=1MB", "max_packet_size is not a whole number"},
-		{"mysql://user:hunter2@db/app?connect_timeout=5", "connect_timeout is not a duration with its unit"},
-		{"mysql://user:hunter2@db/app?connect_timeout=hunter2", "connect_timeout is not a duration with its unit"},
-		{"mysql://user:hunter2@db/app?ssl=yes", "ssl is not true or false"},
-		{"mysql://user:hunter2@/app?port=0", "port is not a port"},
-		{"mysql://user:hunter2@/app?port=65536", "port is not a port"},
-		{"mysql://user:hunter2@a,b/app?port=hunter2", "port is not a port"},
-		// Rules of Config, under the parameter's name.
-		{"mysql://user:hunter2@db/app?pool_size=20000", "pool_size is 20000, must be from 1 to 10000"},
-		{"mysql://user:hunter2@db/app?connect_timeout=5ns", "connect_timeout is 5ns, must be from 1ms"},
-		{"mysql://user:hunter2@db/app?min_idle_conns=17", "min_idle_conns is 17, must be from 0 to PoolSize"},
-		{"mysql://user:hunter2@db/app?table_name=a%60b", "table_name is \"a`b\", must be"},
-		{"mysql://user:hunter2@db/app?socket=my.sock", `socket is "my.sock", must be an absolute path`},
-		{"mysql://user:hunter2@/app?host=a%2Fb", `host is "a/b", must be a host name`},
-		{"mysql://user:hunter2@/app?hosts=a", `hosts is "a", must be "host:port"`},
-		{"mysql://user:hunter2@db/app?statement_mode=x", `statement_mode is "x", must be`},
-	}
-	for _, c := range cases {
+	for _, c := range refusedStrings {
 		t.Run(c.dsn, func(t *testing.T) {
 			cfg, err := mysqlsession.ParseConfig(c.dsn)
 			if !errors.Is(err, mysqlsession.ErrInvalidConfig) {
