@@ -17,15 +17,6 @@ import (
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
 )
 
-// connect opens a connection that is closed at the test's end.
-func connect(t *testing.T, cfg mysqlsession.Config) *mysqlsession.Conn {
-	t.Helper()
-	conn, err := mysqlsession.Connect(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, conn.Close()) })
-	return conn
-}
-
 // migrateOnce migrates sessions and sessions_meta and returns the statements that were run.
 func migrateOnce(t *testing.T, cfg mysqlsession.Config) []string {
 	t.Helper()
