@@ -39,7 +39,7 @@ func (s *Store) cleanInBackground(ctx context.Context) {
 	sum := sha256.Sum256([]byte(s.config.Database + "\x00" + s.config.TableName))
 	lock := "mysqlsession:" + hex.EncodeToString(sum[:16])
 	interval := s.config.CleanupInterval
-	for pause(ctx, max(interval-interval/5+rand.N(interval/5*2+1), firstCleanup)) {
+	for soonest := firstCleanup; pause(ctx, max(interval-interval/5+rand.N(interval/5*2+1), soonest)); soonest = 0 {
 		began := time.Now()
 		var total int64
 		for more := true; more && ctx.Err() == nil; {
@@ -67,7 +67,9 @@ func (s *Store) cleanInBackground(ctx context.Context) {
 // may be more. With a lock it does so only if nobody else has it.
 func (s *Store) cleanBatch(ctx context.Context, counted bool, lock string) (deleted int64, more bool, err error) {
 	err = s.run(ctx, "cleanup", counted, func(c *Conn, _ *schema) (err error) {
-		deleted, more, err = s.clean(ctx, c, lock)
+		var n int64
+		n, more, err = s.clean(ctx, c, lock)
+		deleted += n
 		return err
 	})
 	return deleted, more, err
@@ -124,5 +126,8 @@ func (s *Store) clean(ctx context.Context, c *Conn, lock string) (deleted int64,
 	// Each statement commits by itself, and deleting again what is gone does no harm: an
 	// unknown outcome is none.
 	err = c.roundTrip(ctx, effectNone, deletes)
+	if err != nil && lock != "" {
+		c.abort() // the lock may not have been released, and ends with it
+	}
 	return c.affected(), len(keys) == batch, err
 }

@@ -52,17 +52,31 @@ func (d *dialer) dial(ctx context.Context) (*Conn, error) {
 	conn, err := d.guarded(ctx)
 	d.report(probe, err)
 	if err != nil {
-		return nil, &notAppliedError{err}
+		return nil, &noConnError{err}
 	}
 	return conn, nil
 }
+
+// pauseLeft is how long it is until another dial may be tried, or a look may be worth it
+// at what came of the one that is under way.
+func (d *dialer) pauseLeft() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return max(time.Until(d.until), firstPause)
+}
+
+// noConnError is why there is no new connection. Those that there are may serve.
+type noConnError struct{ err error }
+
+func (e *noConnError) Error() string   { return e.err.Error() }
+func (e *noConnError) Unwrap() []error { return []error{&notAppliedError{e.err}} }
 
 // guarded connects and turns a panic, in a hook or below, into an error: it would end the
 // process, as a pool's connections are made on goroutines of their own.
 func (d *dialer) guarded(ctx context.Context) (conn *Conn, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf(prefix+"connecting panicked: %v", r)
+			err = fmt.Errorf(prefix+"connecting panicked with a %T", r)
 		}
 	}()
 	return d.connect(ctx)
@@ -77,7 +91,7 @@ func (d *dialer) admit() (probe bool, err error) {
 		return false, nil
 	}
 	if d.probing || time.Now().Before(d.until) {
-		return false, &notAppliedError{&pausedError{d.last}}
+		return false, &noConnError{&pausedError{d.last}}
 	}
 	d.probing = true
 	return true, nil

@@ -129,8 +129,10 @@ type notAppliedError struct{ err error }
 func (e *notAppliedError) Error() string { return e.err.Error() }
 func (e *notAppliedError) Unwrap() error { return e.err }
 
-// SafeToRetry reports whether the server is known not to have applied the work that err
-// ended: nothing reached it, or it refused, or rolled back.
+// SafeToRetry reports whether the work that err ended is known not to have been applied and
+// may succeed another time: nothing reached the server, or it refused, or rolled back.
+// Statements of one's own that do more than one thing, such as CALL, or that write to tables
+// without transactions, may have done a part.
 func SafeToRetry(err error) bool {
 	return isNotApplied(err) || errors.Is(err, ErrBacklogFull) || errors.Is(err, ErrAcquireTimeout)
 }

@@ -74,11 +74,11 @@ func answerErrors(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, mysqlsession.ErrNotFound):
 		http.Error(w, "please sign in", http.StatusUnauthorized)
+	case mysqlsession.OutcomeUnknown(err):
+		http.Error(w, "it may or may not have been saved", http.StatusBadGateway)
 	case errors.Is(err, mysqlsession.ErrBacklogFull), errors.Is(err, mysqlsession.ErrAcquireTimeout),
 		errors.Is(err, mysqlsession.ErrUnavailable):
 		http.Error(w, "please try again", http.StatusServiceUnavailable) // nobody is signed out by an outage
-	case mysqlsession.OutcomeUnknown(err):
-		http.Error(w, "it may or may not have been saved", http.StatusBadGateway)
 	default:
 		http.Error(w, "something went wrong", http.StatusInternalServerError)
 	}

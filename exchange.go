@@ -99,36 +99,39 @@ func (c *Conn) affected() (rows int64) {
 // and the server did not say that it is done with it: a reply left in the socket would be
 // the next caller's answer, and so somebody else's session.
 func (c *Conn) settle(w *watch, may effect, sent bool, err error) (usable bool, _ error) {
-	answered := err == nil || isNotApplied(err) || asServerError(err) != nil
-	if !answered {
+	refused, _ := err.(*ServerError) // a prepare
+	if answered := err == nil || refused != nil || isNotApplied(err); !answered {
 		err = w.cause(err)
 		if sent && may == effectWrite && !isNotApplied(err) {
 			return false, &unknownOutcomeError{err}
 		}
 		return false, &notAppliedError{err}
 	}
-	usable = c.stream.Buffered() == 0 && !c.discards(err)
+	usable = c.stream.Buffered() == 0 && !c.discards(refused)
 	for i := range c.outcomes {
 		if e := c.outcomes[i].err; e != nil {
-			usable = usable && !c.discards(e)
+			own, _ := e.(*ServerError) // not one that a callback brought from elsewhere
+			usable = usable && !c.discards(own)
 			if err == nil {
-				err = e
+				err, refused = e, own
 			}
 		}
 	}
-	refused := asServerError(err)
 	if refused == nil {
 		return usable, err
 	}
-	if sent && may == effectWrite && fateOf(refused, c.server.mariadb).repeat == remedyUnknown {
+	switch fate := fateOf(refused, c.server.mariadb); {
+	case fate.repeat == remedyUnknown && sent && may == effectWrite:
 		return usable, &unknownOutcomeError{err}
+	case fate.discard && may != effectWrite && (fate.repeat == remedyNone || fate.repeat == remedyUnknown):
+		// The server, or what stands for it, ends the connection. Nothing has come of it.
+		return usable, &notAppliedError{&lostError{cause: err, text: err.Error()}}
 	}
 	return usable, &notAppliedError{err}
 }
 
 // discards reports whether the server's error says that the connection is done for.
-func (c *Conn) discards(err error) bool {
-	refused := asServerError(err)
+func (c *Conn) discards(refused *ServerError) bool {
 	return refused != nil && fateOf(refused, c.server.mariadb).discard
 }
 
@@ -168,6 +171,7 @@ func (c *Conn) send(w *watch, count int) (sent bool, err error) {
 	w.sending(c.sendTimeout)
 	c.roundTrips++
 	n, err := c.transport.Write(c.out)
+	c.statements.closing = c.statements.closing[:0]
 	return n == len(c.out) || n > 0 && count > 1, err
 }
 

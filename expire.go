@@ -7,7 +7,8 @@ import (
 	"github.com/mysqlsession/mysqlsession/internal/wire"
 )
 
-// Touch makes a live session live for ttl from now, whatever it had left. Errors:
+// Touch makes a live session live for ttl from now, whatever it had left: also one that was
+// replaced and lives on for its StaleTTL, so touch by the id that is current. Errors:
 // ErrNotFound, ErrInvalidTTL.
 func (s *Store) Touch(ctx context.Context, name, key string, ttl time.Duration) error {
 	if err := checkSession(name, key); err != nil {

@@ -33,7 +33,7 @@ func (s *Store) get(ctx context.Context, c *Conn, name, key string) ([]byte, err
 		statement: s.texts.selectValue, parameters: parameters[:], columns: 3,
 		row: func(row []wire.Value) error {
 			// A row that an old table's collation takes for the same one is not.
-			if string(row[0].Raw()) != key || string(row[1].Raw()) != name {
+			if string(row[0].Raw()) != key || string(row[1].Raw()) != name || row[1].IsNull() {
 				return nil
 			}
 			found, null = true, row[2].IsNull()
@@ -84,9 +84,9 @@ func (s *Store) tooLargeToRead() error {
 	return detail(ErrPacketTooLarge, "a value of more than %d bytes", s.largestValue())
 }
 
-// GetMany returns the values of those of the sessions that are live, by id. Each comes
-// from one moment, all of them not necessarily from the same. An id may be given twice.
-// Errors are those of Get; the first one ends the call.
+// GetMany returns the values of those of the sessions that are live, by id. They come from
+// one moment for each 128 ids. An id may be given twice. Errors are those of Get. With
+// ErrPacketTooLarge, for values that other programs stored, all others are returned too.
 func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[string][]byte, error) {
 	for _, key := range keys {
 		if err := checkSession(name, key); err != nil {
@@ -94,10 +94,15 @@ func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[st
 		}
 	}
 	values := make(map[string][]byte, len(keys))
+	var tooLarge error
 	for len(keys) > 0 {
 		n := min(len(keys), ladderTop)
 		err := s.do(ctx, "get many", func(c *Conn, _ *schema) error {
 			return s.fetch(ctx, c, name, keys[:n], func(key string, value []byte, _ int64) {
+				if value == nil {
+					tooLarge = &callError{"get many", s.tooLargeToRead()}
+					return
+				}
 				values[key] = value
 			})
 		})
@@ -106,10 +111,11 @@ func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[st
 		}
 		keys = keys[n:]
 	}
-	return values, nil
+	return values, tooLarge
 }
 
-// fetch calls each with those of the sessions, at most ladderTop, that are live.
+// fetch calls each with those of the sessions, at most ladderTop, that are live; the value
+// is nil when it is too large to read.
 func (s *Store) fetch(ctx context.Context, c *Conn, name string, keys []string, each func(key string, value []byte, expires int64)) error {
 	size := rungUp(len(keys))
 	parameters := make([]wire.Parameter, 0, size+1)
@@ -126,11 +132,12 @@ func (s *Store) fetch(ctx context.Context, c *Conn, name string, keys []string, 
 		statement: s.texts.selectSessions.of(size), parameters: parameters, columns: 4,
 		row: func(row []wire.Value) error {
 			key := string(row[0].Raw())
-			if _, ok := wanted[key]; !ok || string(row[1].Raw()) != name {
+			if _, ok := wanted[key]; !ok || string(row[1].Raw()) != name || row[1].IsNull() {
 				return nil
 			}
 			if row[2].IsNull() {
-				return s.tooLargeToRead()
+				each(key, nil, 0)
+				return nil
 			}
 			expires, ok := row[3].Int()
 			if !ok {

@@ -59,6 +59,9 @@ func expiry(now int64, ttl time.Duration) (int64, error) {
 
 // checkExpiry refuses what the server's date functions would turn into NULL or an error.
 func checkExpiry(c *Conn, expires int64) error {
+	if expires < 0 {
+		return detail(ErrInvalidTTL, "ends before 1970")
+	}
 	if last := c.server.lastMoment(); expires > last.Unix() {
 		return detail(ErrInvalidTTL, "ends at %s, the server's dates end at %s",
 			time.Unix(expires, 0).UTC().Format(time.DateTime), last.UTC().Format(time.DateTime))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +39,7 @@ type Pool struct {
 	// idle is about how many connections are idle: a hint, for whether an acquire will
 	// have to open one.
 	idle atomic.Int32
+	held atomic.Int32 // connections that callers have
 	// lost is when a connection was last found unfit after use, in nanoseconds since began; 0: never.
 	lost  atomic.Int64
 	began time.Time
@@ -53,8 +53,12 @@ type Pool struct {
 	members map[*pooled]struct{}
 	closing chan struct{} // nil: open; closed when Close has finished
 
+	// epoch is raised when the connections that there are lead to the wrong server.
+	epoch     atomic.Uint32
+	unparking atomic.Bool // a timer will put parked turns into use again
+
 	stop       context.CancelFunc // ends the maintenance
-	maintained chan struct{}      // closed when it has ended
+	maintained sync.WaitGroup     // until it has ended
 }
 
 // pooled is a connection in a pool.
@@ -64,14 +68,9 @@ type pooled struct {
 	expires time.Time                 // zero: never
 	// hold is odd while somebody has it, and grows with every change: a release that
 	// comes twice, or after the pool has taken the connection back, finds another number.
-	hold atomic.Uint64
-}
-
-// PoolConn is a connection that was acquired from a pool. Release gives it back.
-type PoolConn struct {
-	pool   *Pool
-	member *pooled
-	hold   uint64
+	hold  atomic.Uint64
+	ready time.Time // when it was open: puddle counts from before the dial
+	epoch uint32    // the pool's, when its dial began
 }
 
 // NewPool makes a pool. It opens one connection, so that a wrong configuration shows now,
@@ -91,17 +90,17 @@ func NewPool(ctx context.Context, cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	p.release(m, hold)
+	p.start()
 	return p, nil
 }
 
-// newPool makes a pool without opening a connection.
+// newPool makes a pool without opening a connection, and without maintenance.
 func newPool(cfg Config) (*Pool, error) {
 	p := &Pool{
-		config:     &cfg,
-		began:      time.Now(),
-		gate:       admission.New(cfg.PoolSize, cfg.Backlog),
-		members:    make(map[*pooled]struct{}),
-		maintained: make(chan struct{}),
+		config:  &cfg,
+		began:   time.Now(),
+		gate:    admission.New(cfg.PoolSize, cfg.Backlog),
+		members: make(map[*pooled]struct{}),
 	}
 	p.dialer = newDialer(cfg.MaxConcurrentDials, p.open)
 	var err error
@@ -113,10 +112,15 @@ func newPool(cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, detail(ErrInvalidConfig, "PoolSize %d: %v", cfg.PoolSize, err)
 	}
+	p.stop = func() {}
+	return p, nil
+}
+
+// start begins the maintenance.
+func (p *Pool) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	go p.maintain(ctx)
-	return p, nil
+	p.maintained.Go(func() { p.maintain(ctx) })
 }
 
 // Acquire returns a connection, waiting for one if it must: at most ConnectTimeout
@@ -151,47 +155,72 @@ func (p *Pool) Do(ctx context.Context, fn func(*Conn) error) error {
 	return err
 }
 
-// Conn is the connection. It must not be used after Release.
-func (c *PoolConn) Conn() *Conn { return c.member.conn }
-
-// Release gives the connection back. If it has failed, or has a transaction open, or does
-// not commit by itself, it is closed instead. A second call does nothing.
-func (c *PoolConn) Release() { c.pool.release(c.member, c.hold) }
-
-// Discard is Release of a connection that must be closed: the caller has changed its
-// session in ways that no later caller should find.
-func (c *PoolConn) Discard() {
-	if c.member.hold.Load() == c.hold {
-		c.member.conn.abort()
-	}
-	c.Release()
-}
-
 // acquire is Acquire for callers that release in the same function. Background work is
 // not counted as waiting.
 func (p *Pool) acquire(ctx context.Context, counted bool) (*pooled, uint64, error) {
 	began := time.Now()
-	if _, err := p.gate.Enter(ctx, p.config.ConnectTimeout, counted); err != nil {
+	waited, err := p.gate.Enter(ctx, p.config.ConnectTimeout, counted)
+	if err != nil {
 		return nil, 0, gateError(ctx, err)
 	}
-	if p.idle.Load() <= 0 {
-		// It will take a dial, and at most what is left of the time.
-		limited, cancel := context.WithTimeoutCause(ctx, p.config.ConnectTimeout-time.Since(began), ErrAcquireTimeout)
+	for {
+		left := p.config.ConnectTimeout - time.Since(began)
+		m, err := p.takeWithin(ctx, left, waited)
+		if err == nil {
+			p.stat.acquired.Add(1)
+			p.stat.acquireNanos.Add(int64(time.Since(began)))
+			p.held.Add(1)
+			return m, m.hold.Add(1), nil
+		}
+		var none *noConnError
+		if !errors.As(err, &none) || !p.serves() {
+			p.gate.Leave()
+			return nil, 0, err
+		}
+		// The server takes no more connections than there are. One of those will do.
+		p.unparkLater()
+		if err := p.gate.Park(ctx, left); err != nil {
+			return nil, 0, gateError(ctx, err)
+		}
+		waited = true
+	}
+}
+
+// takeWithin is take for a caller that has so much time left. One that has not waited
+// needs no limit: a dial has the same by itself, and says what went wrong.
+func (p *Pool) takeWithin(ctx context.Context, left time.Duration, waited bool) (*pooled, error) {
+	if waited && p.idle.Load() <= 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, left, ErrAcquireTimeout)
 		defer cancel()
 		ctx = limited
 	}
 	m, err := p.take(ctx)
 	if err != nil {
-		p.gate.Leave()
-		return nil, 0, p.takeError(ctx, err)
+		return nil, p.takeError(ctx, err)
 	}
-	p.stat.acquired.Add(1)
-	p.stat.acquireNanos.Add(int64(time.Since(began)))
-	return m, m.hold.Add(1), nil
+	return m, nil
 }
 
-// take gets a fit connection out of puddle, in which there is room for everyone who has
-// passed the gate.
+// serves reports whether the pool has connections.
+func (p *Pool) serves() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.members) > 0
+}
+
+// unparkLater sees that parked turns are in use again when the next dial may be tried.
+func (p *Pool) unparkLater() {
+	if p.unparking.CompareAndSwap(false, true) {
+		time.AfterFunc(p.dialer.pauseLeft(), func() {
+			p.unparking.Store(false)
+			p.gate.Unpark()
+		})
+	}
+}
+
+// take gets a fit connection out of puddle. There is room in it for everyone who has passed
+// the gate, at the latest when a connection that is being closed is gone, or one that is
+// being opened for a caller that has left is there.
 func (p *Pool) take(ctx context.Context) (*pooled, error) {
 	for {
 		home, err := p.conns.Acquire(ctx)
@@ -212,8 +241,10 @@ func (p *Pool) take(ctx context.Context) (*pooled, error) {
 
 // fit reports whether a connection that was idle can serve, and counts why not.
 func (p *Pool) fit(m *pooled) bool {
-	idle := m.home.IdleDuration()
+	idle := min(m.home.IdleDuration(), time.Since(m.ready))
 	switch {
+	case m.epoch != p.epoch.Load():
+		p.stat.dead.Add(1)
 	case p.config.KeepaliveTimeout > 0 && idle > p.config.KeepaliveTimeout:
 		p.stat.maxIdle.Add(1)
 	case m.expired():
@@ -239,6 +270,7 @@ func (p *Pool) release(m *pooled, hold uint64) {
 	if !m.hold.CompareAndSwap(hold, hold+1) {
 		return
 	}
+	p.held.Add(-1)
 	switch {
 	case !m.conn.reusable():
 		p.lost.Store(int64(time.Since(p.began)))
@@ -247,12 +279,19 @@ func (p *Pool) release(m *pooled, hold uint64) {
 	case m.expired():
 		p.stat.maxLifetime.Add(1)
 		m.home.Destroy()
+	case m.epoch != p.epoch.Load():
+		p.stat.dead.Add(1)
+		m.home.Destroy()
 	default:
 		p.idle.Add(1)
 		m.home.Release()
 	}
 	p.gate.Leave()
 }
+
+// renew has every connection that is as old as m, or older, replaced before its next use:
+// it led to a server that takes no writes, and so do the others.
+func (p *Pool) renew(m *pooled) { p.epoch.CompareAndSwap(m.epoch, m.epoch+1) }
 
 func gateError(ctx context.Context, err error) error {
 	switch {
@@ -283,74 +322,8 @@ func (p *Pool) takeError(ctx context.Context, err error) error {
 	}
 }
 
-// construct is puddle's constructor. It runs on a goroutine of puddle's and goes on when
-// the caller that wanted the connection has left, so it has a limit of its own. ctx ends
-// with the pool.
-func (p *Pool) construct(ctx context.Context) (*pooled, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.config.ConnectTimeout)
-	defer cancel()
-	conn, err := p.dialer.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	m := &pooled{conn: conn}
-	if life := p.config.MaxConnLifetime; life > 0 {
-		m.expires = time.Now().Add(life - rand.N(max(p.config.MaxConnLifetimeJitter, 0)+1))
-	}
-	p.stat.opened.Add(1)
-	p.mu.Lock()
-	p.members[m] = struct{}{}
-	p.mu.Unlock()
-	return m, nil
-}
-
-// open connects once, with the user's hooks.
-func (p *Pool) open(ctx context.Context) (*Conn, error) {
-	cfg := *p.config
-	if p.config.BeforeConnect != nil {
-		cfg = cfg.copy()
-		if err := p.config.BeforeConnect(ctx, &cfg); err != nil {
-			return nil, &callError{"connect: BeforeConnect", err}
-		}
-		if err := cfg.validate(); err != nil {
-			return nil, err
-		}
-		cfg = cfg.withDefaults()
-	}
-	conn, err := connect(ctx, &cfg)
-	if err != nil {
-		return nil, err
-	}
-	if p.config.AfterConnect != nil {
-		connected := false
-		defer func() {
-			if !connected {
-				conn.abort()
-			}
-		}()
-		if err := p.config.AfterConnect(ctx, conn); err != nil {
-			return nil, &callError{"connect: AfterConnect", err}
-		}
-		if !conn.reusable() {
-			return nil, &callError{"connect: AfterConnect", errNotCommitting}
-		}
-		connected = true
-	}
-	return conn, nil
-}
-
-// destruct is puddle's destructor. The slot is free when it returns, which Conn.Close
-// sees to within 250 ms.
-func (p *Pool) destruct(m *pooled) {
-	p.mu.Lock()
-	delete(p.members, m)
-	p.mu.Unlock()
-	_ = m.conn.Close() // always nil
-}
-
 // maintain looks through the idle connections and keeps MinIdleConns, until ctx ends.
 func (p *Pool) maintain(ctx context.Context) {
-	defer close(p.maintained)
 	ticker := time.NewTicker(p.config.HealthCheckPeriod)
 	defer ticker.Stop()
 	for {
@@ -379,6 +352,8 @@ func (p *Pool) sweep() {
 		p.idle.Add(-1)
 		home.Destroy()
 	}
+	// Who came meanwhile found none idle, and may have parked.
+	p.gate.Unpark()
 }
 
 // fill opens connections until MinIdleConns are idle or the pool is full.
@@ -404,7 +379,7 @@ func (p *Pool) Stat() Stat {
 		MaxConns:                p.config.PoolSize,
 		TotalConns:              int(conns.TotalResources()),
 		IdleConns:               int(conns.IdleResources()),
-		AcquiredConns:           int(conns.AcquiredResources()),
+		AcquiredConns:           int(p.held.Load()),
 		ConstructingConns:       int(conns.ConstructingResources()),
 		Waiting:                 gate.Waiting,
 		MaxWaiting:              max(p.config.Backlog, 0),
@@ -441,7 +416,7 @@ func (p *Pool) Close() error {
 	defer close(closing)
 	p.gate.Close()
 	p.stop()
-	<-p.maintained
+	p.maintained.Wait()
 	gone := make(chan struct{})
 	go func() {
 		p.conns.Close()
@@ -472,6 +447,7 @@ func (p *Pool) abortAcquired() {
 	for _, m := range out {
 		hold := m.hold.Load()
 		if hold%2 == 1 && m.hold.CompareAndSwap(hold, hold+1) {
+			p.held.Add(-1)
 			m.conn.abort()
 			m.home.Destroy()
 		}

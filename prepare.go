@@ -68,12 +68,12 @@ func (s *statementCache) add(text string, id uint32, floor uint64) {
 	s.byText[strings.Clone(text)] = &preparedStatement{id: id, lastUsed: s.clock}
 }
 
-// appendClosing appends what closes the statements that are no longer wanted.
+// appendClosing appends what closes the statements that are no longer wanted. Until it has
+// been sent they stay in the list.
 func (s *statementCache) appendClosing(dst []byte) []byte {
 	for _, id := range s.closing {
 		dst = wire.AppendCloseStatement(dst, id)
 	}
-	s.closing = s.closing[:0]
 	return dst
 }
 

@@ -28,8 +28,10 @@ func fateOf(e *ServerError, mariadb bool) fate {
 		3101, // Group Replication's certification failed: rolled back
 		1020: // MariaDB with innodb_snapshot_isolation: the row changed since the snapshot
 		return fate{repeat: remedyAgain, rolledBack: true}
-	case 1205: // lock wait timeout: the statement is rolled back, its transaction is open
-		return fate{repeat: remedyAgain}
+	case errLockWait: // lock wait timeout: the statement is rolled back, its transaction is open.
+		// Not again: who holds the lock has held it for LockWaitTimeout, and every caller
+		// that waits for it once more keeps a connection from others.
+		return fate{}
 	case 1243, 1615: // the handle is unknown, or a table under it changed: nothing ran
 		return fate{repeat: remedyPrepare}
 	case 1290, 1792, 1836: // read-only: refused before anything ran
@@ -64,6 +66,9 @@ func fateOf(e *ServerError, mariadb bool) fate {
 	}
 	return fate{}
 }
+
+// errLockWait is the end of a wait for another's lock.
+const errLockWait = 1205
 
 // notWritable reports whether the code says that the server takes no writes.
 func notWritable(code uint16) bool { return code == 1290 || code == 1792 || code == 1836 }

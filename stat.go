@@ -8,9 +8,9 @@ type Stat struct {
 	Pool string
 
 	MaxConns          int // PoolSize
-	TotalConns        int // idle, acquired and being opened or closed
+	TotalConns        int // all, those being opened or closed included
 	IdleConns         int
-	AcquiredConns     int
+	AcquiredConns     int // that callers have
 	ConstructingConns int // being opened
 
 	// Waiting is how many callers wait for a connection now, MaxWaiting how many may.
@@ -31,8 +31,8 @@ type Stat struct {
 
 	NewConnsCount int64 // connections opened
 	// Connections closed, by reason: idle longer than KeepaliveTimeout, older than
-	// MaxConnLifetime, found dead before use, or unfit after use (an error, a cancelled
-	// call, an open transaction).
+	// MaxConnLifetime, found dead or left behind by a failover before use, or unfit after
+	// use (an error, a cancelled call, an open transaction).
 	MaxIdleDestroyCount     int64
 	MaxLifetimeDestroyCount int64
 	DeadDestroyCount        int64

@@ -58,7 +58,7 @@ func repeat(item string, n int) string {
 // of more than limit bytes comes as NULL: it could not be read, and it must neither cost
 // the connection nor the rows beside it.
 func selectSessions(t tables, n, limit int) string {
-	return "SELECT sid, name, IF(LENGTH(data) > " + strconv.Itoa(limit) + ", NULL, data), UNIX_TIMESTAMP(exp) FROM " + t.sessions +
+	return "SELECT sid, name, IF(LENGTH(data) > " + strconv.Itoa(limit) + ", NULL, data), UNIX_TIMESTAMP(exp) DIV 1 FROM " + t.sessions +
 		" WHERE " + among(n) + " AND " + isLive
 }
 
@@ -144,7 +144,7 @@ func deleteSessions(t tables, n int) string {
 // selectSubject reads a page of a subject's sessions, in the order of their ids:
 // parameters are audience, subject, the last page's last id, now, and the page's size.
 func selectSubject(t tables) string {
-	return "SELECT m.sid, m.aud, m.sub, s.sid, s.name, UNIX_TIMESTAMP(s.exp), " +
+	return "SELECT m.sid, m.aud, m.sub, s.sid, s.name, UNIX_TIMESTAMP(s.exp) DIV 1, " +
 		"s.exp >= FROM_UNIXTIME(?) AND s.data IS NOT NULL FROM " +
 		t.metadata + " m JOIN " + t.sessions + " s ON s.sid = m.sid WHERE m.aud = ? AND m.sub = ? AND m.sid > ? ORDER BY m.sid LIMIT ?"
 }

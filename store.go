@@ -32,6 +32,7 @@ type Store struct {
 	texts   texts
 	shape   atomic.Pointer[schema] // nil: to be read
 	checked atomic.Bool            // findings were logged
+	looked  atomic.Int64           // when lookAgain last said yes, in Unix seconds
 
 	closed   atomic.Bool
 	stop     context.CancelFunc // ends the background work
@@ -146,7 +147,7 @@ func (s *Store) run(ctx context.Context, operation string, counted bool, work fu
 		case retry == remedyAgain && conflicts < conflictAttempts-1:
 			conflicts++
 			if !pause(ctx, rand.N(time.Millisecond<<(2*conflicts))) {
-				return s.failure(operation, err)
+				return s.failure(operation, &causeError{ctx.Err(), err})
 			}
 		case (retry == remedyElsewhere || retry == remedyPrepare) && fresh < freshAttempts-1:
 			fresh++
@@ -154,7 +155,7 @@ func (s *Store) run(ctx context.Context, operation string, counted bool, work fu
 			return s.failure(operation, err)
 		}
 		if ctx.Err() != nil {
-			return s.failure(operation, err)
+			return s.failure(operation, &causeError{ctx.Err(), err})
 		}
 	}
 }
@@ -178,6 +179,9 @@ func (s *Store) attempt(ctx context.Context, counted bool, work func(c *Conn, sh
 	shape, err := s.schemaOn(ctx, m.conn)
 	if err == nil {
 		err = work(m.conn, shape)
+	}
+	if err != nil && errors.Is(err, ErrNotWritable) {
+		s.pool.renew(m)
 	}
 	done = true
 	return err, m.conn.server.mariadb
@@ -255,14 +259,22 @@ func (s *Store) readSchema(ctx context.Context, c *Conn) (*schema, error) {
 // allow asks what is known of the tables whether something may be done. Before it takes
 // no for an answer it looks at them again: somebody may have migrated them meanwhile.
 func (s *Store) allow(ctx context.Context, c *Conn, shape *schema, may func(shape *schema) error) error {
-	if may(shape) == nil {
-		return nil
+	no := may(shape)
+	if no == nil || errors.Is(no, ErrTextColumn) && !s.lookAgain() {
+		return no
 	}
 	shape, err := s.readSchema(ctx, c)
 	if err != nil {
 		return err
 	}
 	return may(shape)
+}
+
+// lookAgain reports, once a second, that it is time to look at the tables again: a client
+// that can have values refused must not be able to have the schema read each time.
+func (s *Store) lookAgain() bool {
+	now, last := time.Now().Unix(), s.looked.Load()
+	return now > last && s.looked.CompareAndSwap(last, now)
 }
 
 // logFindings tells the logger, once, what is wrong with the schema.
@@ -279,6 +291,9 @@ func (s *Store) logFindings(ctx context.Context, shape *schema) {
 // Check reports what in the schema is missing, restricted or unsafe, and the fix of each.
 // An empty list is a schema as Migrate makes it.
 func (s *Store) Check(ctx context.Context) ([]Finding, error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
 	var list []Finding
 	err := s.pool.Do(ctx, func(c *Conn) (err error) {
 		list, err = findings(ctx, c, s.config.TableName, s.config.TableNameMeta, s.largestValue())
@@ -302,6 +317,9 @@ func (s *Store) logStep(next step) {
 // is no DDL when nothing is to do. ReadTimeout does not apply: a large old table may take
 // its time, and only ctx ends the wait. After an interruption it goes on where it was.
 func (s *Store) Migrate(ctx context.Context) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return s.failure("migrate", err)

@@ -21,7 +21,7 @@ func (s *Store) ReadMetadata(ctx context.Context, name, audience, subject string
 	sessions := make(map[string]time.Time)
 	for q.more() {
 		err := s.do(ctx, "read metadata", func(c *Conn, shape *schema) error {
-			return s.subjectPage(ctx, c, shape, &q, effectNone)
+			return s.subjectPage(ctx, c, shape, &q)
 		})
 		if err != nil {
 			return nil, err
@@ -55,12 +55,12 @@ func (s *Store) DeleteSubject(ctx context.Context, name, audience, subject strin
 	return deleted, nil
 }
 
-// deleteSubject reads all ids and deletes by them, in one transaction. A DELETE that joins
+// deleteSubject reads all ids, and deletes by them in one transaction. A DELETE that joins
 // would lock what it reads, in the index's order, and deadlock with live traffic.
 func (s *Store) deleteSubject(ctx context.Context, c *Conn, shape *schema, q subjectQuery) (int64, error) {
 	var live, expired []string
 	for q.more() {
-		if err := s.subjectPage(ctx, c, shape, &q, effectNone); err != nil {
+		if err := s.subjectPage(ctx, c, shape, &q); err != nil {
 			return 0, err
 		}
 		for _, row := range q.page {
@@ -135,22 +135,25 @@ func (q *subjectQuery) check() error {
 func (q *subjectQuery) more() bool { return !q.begun || q.rows == pageSize }
 
 // subjectPage reads the next page.
-func (s *Store) subjectPage(ctx context.Context, c *Conn, shape *schema, q *subjectQuery, may effect) error {
+func (s *Store) subjectPage(ctx context.Context, c *Conn, shape *schema, q *subjectQuery) error {
 	if err := s.allow(ctx, c, shape, (*schema).needMetadata); err != nil {
 		return err
 	}
 	q.page = q.page[:0]
 	rows, last := 0, q.after
 	parameters := []wire.Parameter{wire.Int(s.now()), wire.Text(q.audience), wire.Text(q.subject), wire.Text(q.after), wire.Int(pageSize)}
-	err := c.roundTrip(ctx, may, []request{{
+	err := c.roundTrip(ctx, effectNone, []request{{
 		statement: s.texts.selectSubject, parameters: parameters, columns: 7,
 		row: func(row []wire.Value) error {
 			rows++
 			last = string(row[0].Raw())
-			if string(row[1].Raw()) != q.audience || string(row[2].Raw()) != q.subject || string(row[4].Raw()) != q.name {
+			if string(row[1].Raw()) != q.audience || string(row[2].Raw()) != q.subject || string(row[4].Raw()) != q.name || row[4].IsNull() {
 				return nil
 			}
-			expires, _ := row[5].Int() // NULL in old tables
+			expires, ok := row[5].Int()
+			if !ok && !row[5].IsNull() { // NULL in old tables
+				return detail(ErrProtocol, "an expiry is no number")
+			}
 			live, _ := row[6].Int()
 			q.page = append(q.page, subjectRow{key: string(row[3].Raw()), expires: expires, live: live == 1})
 			return nil

@@ -18,6 +18,11 @@ func beginRequest() request { return request{statement: "SET autocommit = 0"} }
 // know the reason: its error goes before. A failure before the commit has applied nothing.
 func (c *Conn) transact(ctx context.Context, requests []request, verify func() error) error {
 	err := c.roundTrip(ctx, effectPending, requests)
+	if !c.closed() && c.outcomes[0].answered && c.outcomes[0].err != nil {
+		// There was no transaction: each of the others was committed by itself, or not.
+		c.abort()
+		return &unknownOutcomeError{err}
+	}
 	if verify != nil && !c.closed() && (err == nil || asServerError(err) != nil) {
 		if objection := verify(); objection != nil {
 			err = objection

@@ -21,7 +21,7 @@ const (
 // from now. If somebody else changes the value meanwhile, fn is called again with the new
 // one: no change is lost, and nobody waits for a lock. fn must not call the store for the
 // same session; its error ends the call and is returned as it is. old is fn's to keep or
-// change.
+// change. Like Touch it lengthens the life of a session that was replaced.
 //
 // Errors: ErrNotFound, ErrConflict after 32 attempts, those of Get and Set.
 func (s *Store) Update(ctx context.Context, name, key string, ttl time.Duration, fn func(old []byte) ([]byte, error)) error {

@@ -1,6 +1,7 @@
 package mysqlsession
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -13,18 +14,24 @@ const eachBatch = 16
 // Each calls fn with every live session of a name, in the order of their ids. It walks in
 // small steps and holds no connection while fn runs, which may call the store. What is
 // stored or removed meanwhile may be seen or not; no session is seen twice. fn's error
-// ends the walk and is returned as it is.
+// ends the walk and is returned as it is. Sessions whose value is too large to read, which
+// other programs can store, are passed over: ErrPacketTooLarge, when all others were seen.
 func (s *Store) Each(ctx context.Context, name string, fn func(key string, value []byte, expires time.Time) error) error {
 	type session struct {
 		value   []byte
 		expires int64
 	}
-	return s.walk(ctx, "each", name, func(keys []string) error {
+	var tooLarge error
+	err := s.walk(ctx, "each", name, func(keys []string) error {
 		for len(keys) > 0 {
 			n := min(len(keys), eachBatch)
 			batch := make(map[string]session, n)
 			err := s.do(ctx, "each", func(c *Conn, _ *schema) error {
 				return s.fetch(ctx, c, name, keys[:n], func(key string, value []byte, expires int64) {
+					if value == nil {
+						tooLarge = &callError{"each", s.tooLargeToRead()}
+						return
+					}
 					batch[key] = session{value, expires}
 				})
 			})
@@ -42,6 +49,7 @@ func (s *Store) Each(ctx context.Context, name string, fn func(key string, value
 		}
 		return nil
 	})
+	return cmp.Or(err, tooLarge)
 }
 
 // DeleteAll removes every session of a name, expired ones included, with their metadata,

@@ -24,6 +24,7 @@ type Gate struct {
 	// that may be full.
 	mu      sync.Mutex
 	free    int
+	parked  int // turns taken out of use
 	backlog int // how many counted waiters there may be
 	waiting int // counted waiters
 	queue   list.List
@@ -84,6 +85,38 @@ func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (wa
 	}
 	g.mu.Unlock()
 	return true, g.wait(ctx, limit, w, place)
+}
+
+// Park takes the caller's turn out of use until Unpark, because it turned out to be worth
+// nothing, and has the caller wait for another one, at most for limit and before all who
+// wait already. An error leaves the caller outside.
+func (g *Gate) Park(ctx context.Context, limit time.Duration) error {
+	g.mu.Lock()
+	g.parked++
+	if g.closed {
+		g.mu.Unlock()
+		return ErrClosed
+	}
+	if g.free > 0 {
+		g.free--
+		g.mu.Unlock()
+		return nil
+	}
+	w := &waiter{admitted: make(chan struct{}), counted: true}
+	place := g.queue.PushFront(w)
+	g.stat.Waited++
+	g.waiting++
+	g.mu.Unlock()
+	return g.wait(ctx, limit, w, place)
+}
+
+// Unpark puts every parked turn into use again.
+func (g *Gate) Unpark() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for ; g.parked > 0; g.parked-- {
+		g.passLocked()
+	}
 }
 
 func (g *Gate) wait(ctx context.Context, limit time.Duration, w *waiter, place *list.Element) error {

@@ -115,6 +115,49 @@ func TestAWaitEndsWithItsLimitItsContextOrTheGate(t *testing.T) {
 	})
 }
 
+func TestWhoParksATurnIsServedBeforeAllOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := admission.New(2, 10)
+		for range 2 {
+			_, err := g.Enter(t.Context(), time.Second, true)
+			require.NoError(t, err)
+		}
+		waiting := enter(t.Context(), g, time.Minute)
+		parked := make(chan error, 1)
+		go func() { parked <- g.Park(t.Context(), time.Minute) }()
+		synctest.Wait()
+		require.Empty(t, parked)
+
+		g.Leave() // the other holder's turn
+		require.NoError(t, <-parked)
+		require.Empty(t, waiting, "one turn is in use, the other parked")
+		g.Unpark()
+		require.NoError(t, <-waiting)
+		g.Unpark()
+		g.Leave()
+		g.Leave()
+		for range 2 {
+			waited, err := g.Enter(t.Context(), time.Second, true)
+			require.NoError(t, err)
+			require.False(t, waited, "both turns must be free again, and no more")
+		}
+		last := enter(t.Context(), g, time.Second)
+		require.ErrorIs(t, <-last, admission.ErrTimeout)
+	})
+}
+
+func TestAParkedCallerThatGivesUpLosesItsTurnOnlyUntilItIsUnparked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := admission.New(1, 10)
+		_, err := g.Enter(t.Context(), time.Second, true)
+		require.NoError(t, err)
+		require.ErrorIs(t, g.Park(t.Context(), time.Second), admission.ErrTimeout)
+		require.ErrorIs(t, <-enter(t.Context(), g, time.Second), admission.ErrTimeout)
+		g.Unpark()
+		require.NoError(t, <-enter(t.Context(), g, time.Second))
+	})
+}
+
 // A turn that is given in the moment its waiter gives up must go to the next one: a lost
 // turn is a connection that nobody ever gets again.
 func TestNoTurnIsLostWhenWaitersGiveUpAsTheyAreAdmitted(t *testing.T) {

@@ -1,0 +1,78 @@
+package mysqlsession
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// construct is puddle's constructor. It runs on a goroutine of puddle's and goes on when
+// the caller that wanted the connection has left, so it has a limit of its own. ctx ends
+// with the pool.
+func (p *Pool) construct(ctx context.Context) (*pooled, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.config.ConnectTimeout)
+	defer cancel()
+	epoch := p.epoch.Load()
+	conn, err := p.dialer.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &pooled{conn: conn, ready: time.Now(), epoch: epoch}
+	if life := p.config.MaxConnLifetime; life > 0 {
+		m.expires = time.Now().Add(life - rand.N(max(p.config.MaxConnLifetimeJitter, 0)+1))
+	}
+	p.stat.opened.Add(1)
+	p.mu.Lock()
+	p.members[m] = struct{}{}
+	p.mu.Unlock()
+	p.gate.Unpark() // the server takes connections
+	return m, nil
+}
+
+// open connects once, with the user's hooks.
+func (p *Pool) open(ctx context.Context) (*Conn, error) {
+	cfg := *p.config
+	if p.config.BeforeConnect != nil {
+		cfg = cfg.copy()
+		if err := p.config.BeforeConnect(ctx, &cfg); err != nil {
+			return nil, &callError{"connect: BeforeConnect", err}
+		}
+		if err := cfg.validate(); err != nil {
+			return nil, err
+		}
+		cfg = cfg.withDefaults()
+	}
+	conn, err := connect(ctx, &cfg)
+	if err != nil {
+		return nil, err
+	}
+	if p.config.AfterConnect != nil {
+		connected := false
+		defer func() {
+			if !connected {
+				conn.abort()
+			}
+		}()
+		if err := p.config.AfterConnect(ctx, conn); err != nil {
+			return nil, &callError{"connect: AfterConnect", err}
+		}
+		if !conn.reusable() {
+			return nil, &callError{"connect: AfterConnect", errNotCommitting}
+		}
+		connected = true
+	}
+	return conn, nil
+}
+
+// destruct is puddle's destructor. The slot is free when it returns, which Conn.Close
+// sees to within 250 ms.
+func (p *Pool) destruct(m *pooled) {
+	p.mu.Lock()
+	delete(p.members, m)
+	last := len(p.members) == 0
+	p.mu.Unlock()
+	if last {
+		p.gate.Unpark() // nobody need wait for a connection that there is not
+	}
+	_ = m.conn.Close() // always nil
+}
