@@ -4,10 +4,13 @@ import "strings"
 
 // fate is what a server's error means for the connection and for the work.
 type fate struct {
-	discard    bool   // the connection must not be used again
-	repeat     remedy // what may be done about the work
-	rolledBack bool   // the transaction is gone, and not only the statement
+	discard bool   // the connection must not be used again
+	repeat  remedy // what may be done about the work
 }
+
+// rolledBack reports whether a COMMIT that failed like this is known to have rolled back,
+// as it does when it waited too long for a lock, or met a server turned read-only.
+func (f fate) rolledBack() bool { return f.repeat == remedyAgain || f.repeat == remedyElsewhere }
 
 // remedy says whether work that failed may be done again.
 type remedy uint8
@@ -27,7 +30,7 @@ func fateOf(e *ServerError, mariadb bool) fate {
 	case 1213, // a deadlock's victim: the server has rolled the transaction back
 		3101, // Group Replication's certification failed: rolled back
 		1020: // MariaDB with innodb_snapshot_isolation: the row changed since the snapshot
-		return fate{repeat: remedyAgain, rolledBack: true}
+		return fate{repeat: remedyAgain}
 	case 1205: // lock wait timeout: the statement is rolled back, its transaction is open
 		return fate{repeat: remedyAgain}
 	case 1243, 1615: // the handle is unknown, or a table under it changed: nothing ran
@@ -58,7 +61,7 @@ func fateOf(e *ServerError, mariadb bool) fate {
 	case strings.HasPrefix(e.SQLState, "08"): // connection exception
 		return fate{discard: true}
 	case strings.HasPrefix(e.SQLState, "40"): // transaction rollback
-		return fate{repeat: remedyAgain, rolledBack: true}
+		return fate{repeat: remedyAgain}
 	case e.SQLState == "25006": // read-only transaction
 		return fate{discard: true, repeat: remedyElsewhere}
 	}
