@@ -77,7 +77,7 @@ func NewConn(conn, socket net.Conn, capabilities wire.Capability, serverVersion 
 
 // Transact runs the statements as one transaction.
 func (c *Conn) Transact(ctx context.Context, statements ...string) error {
-	return c.TransactWith(ctx, nil, statements...)
+	return c.transact(ctx, transaction(nil, statements), nil)
 }
 
 // TransactWith is Transact with the same arguments for every statement.
@@ -86,11 +86,23 @@ func (c *Conn) TransactWith(ctx context.Context, arguments []any, statements ...
 	if err != nil {
 		return err
 	}
+	return c.transact(ctx, transaction(values, statements), nil)
+}
+
+// TransactAnd is Transact that calls before between the statements and the commit.
+func (c *Conn) TransactAnd(ctx context.Context, before func(), statements ...string) error {
+	return c.transact(ctx, transaction(nil, statements), func() error {
+		before()
+		return nil
+	})
+}
+
+func transaction(values []wire.Parameter, statements []string) []request {
 	requests := []request{beginRequest()}
 	for _, statement := range statements {
 		requests = append(requests, request{statement: statement, parameters: values})
 	}
-	return c.transact(ctx, requests, nil)
+	return requests
 }
 
 // RoundTrips is how many requests were written and answered so far, several in one write

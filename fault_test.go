@@ -36,8 +36,6 @@ const (
 	connectionsOf = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = ?"
 	// running counts those of them that run a statement which begins like this.
 	running = connectionsOf + " AND INFO LIKE CONCAT(?, '%')"
-	// waitingForLock counts transactions of a connection that wait for a row.
-	waitingForLock = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = ? AND trx_state = 'LOCK WAIT'"
 )
 
 // kill ends a connection and waits until the server is rid of it.

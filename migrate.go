@@ -211,7 +211,7 @@ func (m *migration) do(ctx context.Context, next step) error {
 			err = m.conn.roundTrip(ctx, effectWrite, []request{{statement: next.statement}})
 		}
 		refused := asServerError(err)
-		if refused == nil || refused.Code != errLockWait && fateOf(refused, m.conn.server.mariadb).repeat != remedyAgain {
+		if refused == nil || !fateOf(refused, m.conn.server.mariadb).mayPass() {
 			return err
 		}
 		if !pause(ctx, wait) {

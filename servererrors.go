@@ -4,10 +4,19 @@ import "strings"
 
 // fate is what a server's error means for the connection and for the work.
 type fate struct {
-	discard    bool   // the connection must not be used again
-	repeat     remedy // what may be done about the work
-	rolledBack bool   // the transaction is gone, and not only the statement
+	discard bool   // the connection must not be used again
+	repeat  remedy // what may be done about the work
+	waited  bool   // too long, for a lock
 }
+
+// rolledBack reports whether a COMMIT that failed like this is known to have rolled back,
+// as it does when it waited too long for a lock, or met a server turned read-only.
+func (f fate) rolledBack() bool {
+	return f.waited || f.repeat == remedyAgain || f.repeat == remedyElsewhere
+}
+
+// mayPass reports whether others' locks were in the way, and no connection was lost.
+func (f fate) mayPass() bool { return f.waited || f.repeat == remedyAgain }
 
 // remedy says whether work that failed may be done again.
 type remedy uint8
@@ -27,11 +36,11 @@ func fateOf(e *ServerError, mariadb bool) fate {
 	case 1213, // a deadlock's victim: the server has rolled the transaction back
 		3101, // Group Replication's certification failed: rolled back
 		1020: // MariaDB with innodb_snapshot_isolation: the row changed since the snapshot
-		return fate{repeat: remedyAgain, rolledBack: true}
-	case errLockWait: // lock wait timeout: the statement is rolled back, its transaction is open.
+		return fate{repeat: remedyAgain}
+	case 1205: // lock wait timeout: the statement is rolled back, its transaction is open.
 		// Not again: who holds the lock has held it for LockWaitTimeout, and every caller
 		// that waits for it once more keeps a connection from others.
-		return fate{}
+		return fate{waited: true}
 	case 1243, 1615: // the handle is unknown, or a table under it changed: nothing ran
 		return fate{repeat: remedyPrepare}
 	case 1290, 1792, 1836: // read-only: refused before anything ran
@@ -60,15 +69,12 @@ func fateOf(e *ServerError, mariadb bool) fate {
 	case strings.HasPrefix(e.SQLState, "08"): // connection exception
 		return fate{discard: true}
 	case strings.HasPrefix(e.SQLState, "40"): // transaction rollback
-		return fate{repeat: remedyAgain, rolledBack: true}
+		return fate{repeat: remedyAgain}
 	case e.SQLState == "25006": // read-only transaction
 		return fate{discard: true, repeat: remedyElsewhere}
 	}
 	return fate{}
 }
-
-// errLockWait is the end of a wait for another's lock.
-const errLockWait = 1205
 
 // notWritable reports whether the code says that the server takes no writes.
 func notWritable(code uint16) bool { return code == 1290 || code == 1792 || code == 1836 }

@@ -51,8 +51,8 @@ func (c *Conn) commit(ctx context.Context) error {
 	switch {
 	case commit.done():
 		return nil
-	case refused != nil && autocommit.done() && !fateOf(refused, c.server.mariadb).rolledBack:
-		// A transaction that outlived its COMMIT was committed by the other statement.
+	case refused != nil && autocommit.done() && !fateOf(refused, c.server.mariadb).rolledBack():
+		// Was the transaction still open behind its COMMIT, the other statement committed it.
 		return &unknownOutcomeError{commit.err}
 	}
 	return err

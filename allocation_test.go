@@ -1,0 +1,56 @@
+//go:build !race
+
+package mysqlsession_test
+
+// The race detector allocates itself, so counts mean nothing under it. "make test" runs
+// this file in a pass of its own, without the detector (scripts/test-without-race).
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+)
+
+func TestReadingAndStoringASessionAllocateLittleMoreThanTheValue(t *testing.T) {
+	const runs = 200
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		createNewTables(t, cfg, nil)
+		for _, transport := range server.Transports() {
+			store := openStore(t, transport.Over(cfg))
+			ctx, value := context.Background(), make([]byte, 1<<10)
+			set := testing.AllocsPerRun(runs, func() {
+				if err := store.Set(ctx, "name", "key", value, time.Hour, nil); err != nil {
+					t.Error(err)
+				}
+			})
+			get := testing.AllocsPerRun(runs, func() {
+				if _, err := store.Get(ctx, "name", "key"); err != nil {
+					t.Error(err)
+				}
+			})
+			require.LessOrEqual(t, get, 4.0, "get over %s", transport.Name)
+			require.LessOrEqual(t, set, 3.0, "set over %s", transport.Name)
+			t.Logf("%s: get %v, set %v", transport.Name, get, set)
+		}
+	})
+}
+
+func TestAcquiringAnIdleConnectionAllocatesOnlyItsHandle(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		store := openStore(t, server.NewDatabase(t))
+		pool, ctx := store.Pool(), context.Background()
+		allocations := testing.AllocsPerRun(200, func() {
+			conn, err := pool.Acquire(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.Release()
+		})
+		require.LessOrEqual(t, allocations, 1.0)
+	})
+}
