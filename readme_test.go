@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -69,6 +70,21 @@ func TestTheReadmesShellCommandsAreTargetsOfTheMakefile(t *testing.T) {
 			default:
 				assert.Contains(t, []string{"go get github.com/mysqlsession/mysqlsession", "go run ./cmd/mysqlsession demo"}, strings.TrimSpace(command))
 			}
+		}
+	}
+}
+
+func TestTheReadmeHasEveryFieldOfConfigAndEveryOperation(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	fields := reflect.TypeFor[mysqlsession.Config]()
+	for i := range fields.NumField() {
+		assert.Contains(t, string(readme), "`"+fields.Field(i).Name+"`")
+	}
+	store := reflect.TypeFor[*mysqlsession.Store]()
+	for i := range store.NumMethod() {
+		if name := store.Method(i).Name; name != "Pool" && name != "Close" {
+			assert.Contains(t, string(readme), "Store."+name)
 		}
 	}
 }
