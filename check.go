@@ -54,6 +54,7 @@ func (s *schema) findings(largest int) []Finding {
 		l.columns(t)
 		l.largestValue(t, largest)
 		l.sessionsKeys(t)
+		l.tooUnique(t)
 		l.engine(t)
 		l.strangers(t)
 	}
@@ -62,6 +63,7 @@ func (s *schema) findings(largest int) []Finding {
 	} else {
 		l.columns(t)
 		l.metadataKeys(t)
+		l.tooUnique(t)
 		l.foreignKeys(s)
 		l.engine(t)
 		l.strangers(t)
@@ -167,6 +169,19 @@ func (l *findingList) sessionsKeys(t *table) {
 	}
 	if t.column("exp") != nil && !t.indexed("exp") {
 		l.add(SeverityWarning, t.name+".exp", "is in no index, so that each clean-up reads the whole table", runMigrate)
+	}
+}
+
+// tooUnique looks for indexes by which a save would hit the row of another session.
+func (l *findingList) tooUnique(t *table) {
+	for i := range t.indexes {
+		index := &t.indexes[i]
+		stranger := slices.ContainsFunc(index.columns, func(column string) bool { return column != "" && !slices.Contains(t.wants, column) })
+		if !index.unique || stranger || containsAll(index.columns, t.unique) {
+			continue
+		}
+		l.add(SeverityError, t.name, "has unique index "+index.name+" on less than "+strings.Join(t.unique, ", ")+", so that a save may replace another's row",
+			"ALTER TABLE "+t.quoted()+" DROP INDEX "+quoteIdentifier(index.name))
 	}
 }
 

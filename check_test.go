@@ -7,21 +7,26 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/mysqlsession/mysqlsession"
 	"github.com/mysqlsession/mysqlsession/internal/conformance"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
 )
 
-func TestFindingsNameSubjectProblemAndFixInAFixedOrder(t *testing.T) {
-	document := conformance.DocumentTables()
-	const fine = "CREATE TABLE sessions (sid VARBINARY(43) PRIMARY KEY, name VARBINARY(255), data MEDIUMBLOB, exp DATETIME, INDEX (exp))"
-	const fineMetadata = "CREATE TABLE sessions_meta (aud VARBINARY(255), sub VARBINARY(255), sid VARBINARY(43), PRIMARY KEY (aud, sub, sid), " +
+// finding is what Check says about the tables that the statements make.
+type finding struct {
+	name       string
+	statements []string
+	want       []string
+}
+
+const (
+	fine         = "CREATE TABLE sessions (sid VARBINARY(43) PRIMARY KEY, name VARBINARY(255), data MEDIUMBLOB, exp DATETIME, INDEX (exp))"
+	fineMetadata = "CREATE TABLE sessions_meta (aud VARBINARY(255), sub VARBINARY(255), sid VARBINARY(43), PRIMARY KEY (aud, sub, sid), " +
 		"FOREIGN KEY (sid) REFERENCES sessions (sid) ON DELETE CASCADE)"
-	tests := []struct {
-		name       string
-		statements []string
-		want       []string
-	}{
+)
+
+func findingsAboutTypes() []finding {
+	document := conformance.DocumentTables()
+	return []finding{
 		{"nothing", nil, []string{
 			"error: sessions does not exist; run Migrate",
 			"notice: sessions_meta does not exist, so that operations with metadata fail; run Migrate"}},
@@ -48,6 +53,11 @@ func TestFindingsNameSubjectProblemAndFixInAFixedOrder(t *testing.T) {
 		{"a timestamp", []string{strings.Replace(fine, "exp DATETIME", "exp TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP", 1), fineMetadata}, []string{
 			"error: sessions.exp becomes the current time whenever a row changes, so that sessions end at once; run Migrate",
 			"warning: sessions.exp is TIMESTAMP, which ends in 2038 on most servers; run Migrate"}},
+	}
+}
+
+func findingsAboutKeys() []finding {
+	return []finding{
 		{"no keys", []string{"CREATE TABLE sessions (sid VARBINARY(43), name VARBINARY(255), data MEDIUMBLOB, exp DATETIME, INDEX (sid(10)))",
 			"CREATE TABLE sessions_meta (aud VARBINARY(255), sub VARBINARY(255), sid VARBINARY(43))"}, []string{
 			"error: sessions.sid is in no primary key or unique index, so that each save would add a row; run Migrate",
@@ -77,9 +87,18 @@ func TestFindingsNameSubjectProblemAndFixInAFixedOrder(t *testing.T) {
 		{"views", []string{strings.Replace(fine, "TABLE sessions", "TABLE kept", 1), "CREATE VIEW sessions AS SELECT * FROM kept"}, []string{
 			"warning: sessions is a view, and the table behind it has not been checked; name the table itself in the configuration",
 			"notice: sessions_meta does not exist, so that operations with metadata fail; run Migrate"}},
+		{"keys on less", []string{strings.Replace(fine, "sid VARBINARY(43) PRIMARY KEY", "sid VARBINARY(43) UNIQUE, PRIMARY KEY (sid(10)), UNIQUE INDEX one (name, exp)", 1),
+			"CREATE TABLE sessions_meta (aud VARBINARY(255), sub VARBINARY(255), sid VARBINARY(43), UNIQUE INDEX (aud, sub, sid), PRIMARY KEY (aud, sub), " +
+				"FOREIGN KEY (sid) REFERENCES sessions (sid) ON DELETE CASCADE)"}, []string{
+			"error: sessions has unique index one on less than sid, so that a save may replace another's row; ALTER TABLE `sessions` DROP INDEX `one`",
+			"error: sessions has unique index PRIMARY on less than sid, so that a save may replace another's row; ALTER TABLE `sessions` DROP INDEX `PRIMARY`",
+			"error: sessions_meta has unique index PRIMARY on less than aud, sub, sid, so that a save may replace another's row; ALTER TABLE `sessions_meta` DROP INDEX `PRIMARY`"}},
 	}
+}
+
+func TestFindingsNameSubjectProblemAndFixInAFixedOrder(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
-		for _, test := range tests {
+		for _, test := range append(findingsAboutTypes(), findingsAboutKeys()...) {
 			t.Run(test.name, func(t *testing.T) {
 				cfg := server.NewDatabase(t)
 				admin := server.AdminIn(t, cfg.Database)
@@ -93,36 +112,6 @@ func TestFindingsNameSubjectProblemAndFixInAFixedOrder(t *testing.T) {
 					lines = append(lines, finding.String())
 				}
 				assert.Equal(t, test.want, lines)
-			})
-		}
-	})
-}
-
-// What Check blames on a missing migration is what Migrate mends, and the other way round.
-func TestMigrateHasSomethingToDoExactlyWhenCheckSaysSo(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
-		for name, statements := range variants() {
-			t.Run(name, func(t *testing.T) {
-				cfg := server.NewDatabase(t)
-				admin := server.AdminIn(t, cfg.Database)
-				for _, statement := range statements {
-					execute(t, admin, statement)
-				}
-				for {
-					findings, err := openStore(t, cfg).Check(t.Context())
-					require.NoError(t, err)
-					blamed := false
-					for _, finding := range findings {
-						blamed = blamed || finding.Fix == "run Migrate"
-					}
-					planned, err := mysqlsession.PlanOn(t.Context(), connect(t, cfg), "sessions", "sessions_meta")
-					require.NoError(t, err)
-					assert.Equal(t, len(planned) > 0, blamed, "%v %v", planned, findings)
-					if len(planned) == 0 {
-						return
-					}
-					migrateOnce(t, cfg)
-				}
 			})
 		}
 	})

@@ -1,11 +1,19 @@
 package mysqlsession
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // MigrateOn runs a migration of both tables on a connection, and calls progress with
 // each statement before it is run.
 func MigrateOn(ctx context.Context, c *Conn, sessionsTable, metadataTable string, progress func(statement string)) error {
 	return migrate(ctx, c, sessionsTable, metadataTable, func(next step) { progress(next.statement) })
+}
+
+// MigrateImpatiently is MigrateOn with a shorter wait for locks.
+func MigrateImpatiently(ctx context.Context, c *Conn, sessionsTable, metadataTable string, patience time.Duration) error {
+	return (&migration{conn: c, sessionsTable: sessionsTable, metadataTable: metadataTable, patience: patience}).migrate(ctx)
 }
 
 // PlanOn returns the statements that a migration would run.

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// migrationLockWait is how long a statement of a migration waits for others' locks
-	// before it makes way and tries again, in seconds. Whoever comes later to the table
-	// waits behind it. It is more than the store's own statements take, so that a table
-	// that was copied for minutes is not thrown away for one of them.
-	migrationLockWait = 10
+	// patience is how long a statement of a migration waits for others' locks before it
+	// makes way and tries again. Whoever comes later to the table waits behind it. It is
+	// more than the store's own statements take, so that a table that was copied for
+	// minutes is not thrown away for one of them.
+	patience = 10 * time.Second
 	// turnWait is how long the server lets a migration wait for another one's end
 	// before it looks whether the client is still there, in seconds.
 	turnWait = 10
@@ -36,6 +36,7 @@ type migration struct {
 	sessionsTable, metadataTable string
 	progress                     func(step) // called before each step; nil: nobody wants to know
 	state                        *schema    // as of the latest plan
+	patience                     time.Duration
 }
 
 // migrate makes both tables what the store needs, or leaves them alone if they are. The
@@ -44,13 +45,18 @@ type migration struct {
 // Only ctx bounds it. When ctx ends during a statement the server may go on with that
 // one; the next migration waits for it and goes on from there.
 func migrate(ctx context.Context, c *Conn, sessionsTable, metadataTable string, progress func(step)) error {
-	m := &migration{conn: c, sessionsTable: sessionsTable, metadataTable: metadataTable, progress: progress}
+	m := &migration{conn: c, sessionsTable: sessionsTable, metadataTable: metadataTable, progress: progress, patience: patience}
+	return m.migrate(ctx)
+}
+
+func (m *migration) migrate(ctx context.Context) error {
+	c := m.conn
+	if err := m.prepare(ctx); err != nil {
+		return c.call("change the schema", &callError{"set up the session", err})
+	}
 	steps, err := m.plan(ctx)
 	if err != nil || len(steps) == 0 {
 		return err
-	}
-	if err := m.prepare(ctx); err != nil {
-		return c.call("change the schema", &callError{"set up the session", err})
 	}
 	lock := lockName(&m.state.sessions)
 	if err := m.lock(ctx, lock); err != nil {
@@ -113,14 +119,12 @@ func (m *migration) checkReferences(ctx context.Context, s *schema) error {
 
 // prepare makes the session one for statements that take as long as they take. Names that
 // the server gave may hold any character, and so the statements with them.
-//
-// Without foreign_key_checks the foreign key is added at once, without a copy of the
-// table and without a look at its rows, which are swept before and after.
 func (m *migration) prepare(ctx context.Context) error {
 	m.conn.readTimeout = 0
-	settings := fmt.Sprintf("SET NAMES utf8mb4, SESSION character_set_results = NULL, SESSION foreign_key_checks = 0, "+
+	seconds := int(m.patience / time.Second)
+	settings := fmt.Sprintf("SET NAMES utf8mb4, SESSION character_set_results = NULL, "+
 		"SESSION lock_wait_timeout = %d, SESSION innodb_lock_wait_timeout = %d, %s",
-		migrationLockWait, migrationLockWait, m.conn.server.statementTimeout(0))
+		seconds, seconds, m.conn.server.statementTimeout(0))
 	return m.conn.roundTrip(ctx, effectNone, []request{{statement: settings}})
 }
 
@@ -204,12 +208,7 @@ func (m *migration) do(ctx context.Context, next step) error {
 		m.progress(next)
 	}
 	for wait := time.Second; ; wait = min(2*wait, longestPause) {
-		var err error
-		if next.sweep {
-			err = m.sweep(ctx)
-		} else {
-			err = m.conn.roundTrip(ctx, effectWrite, []request{{statement: next.statement}})
-		}
+		err := m.attempt(ctx, next)
 		refused := asServerError(err)
 		if refused == nil || !fateOf(refused, m.conn.server.mariadb).mayPass() {
 			return err
@@ -217,6 +216,20 @@ func (m *migration) do(ctx context.Context, next step) error {
 		if !pause(ctx, wait) {
 			return contextError(ctx, ctx.Err())
 		}
+	}
+}
+
+func (m *migration) attempt(ctx context.Context, next step) error {
+	alone := []request{{statement: next.statement}}
+	switch {
+	case next.sweep:
+		return m.sweep(ctx)
+	case next.unchecked:
+		return m.conn.roundTrip(ctx, effectWrite, []request{
+			{statement: "SET SESSION foreign_key_checks = 0"}, alone[0], {statement: "SET SESSION foreign_key_checks = 1"},
+		})
+	default:
+		return m.conn.roundTrip(ctx, effectWrite, alone)
 	}
 }
 

@@ -14,6 +14,9 @@ type step struct {
 	// sweep marks the removal of metadata without a session: it is run in batches, each
 	// a short transaction, instead of as the one statement.
 	sweep bool
+	// unchecked marks the adding of a foreign key that the server is not to check: it is
+	// done at once then, and no row can make it fail.
+	unchecked bool
 }
 
 // newColumnType is the definition of a column in a new table. All but the ids may be
@@ -58,7 +61,8 @@ func (c *column) convertible(name string) bool {
 }
 
 // upgraded is the type that Migrate gives to the column; "": it stays as it is. Every
-// value fits: a binary type holds as many bytes as the text type did.
+// value fits: a binary type holds as many bytes as the text type did. A TIMESTAMP becomes
+// what FROM_UNIXTIME would have stored, by the session's time zone.
 func (c *column) upgraded(name string) string {
 	if name == "exp" {
 		if c.kind == "datetime" && !strings.Contains(c.extra, "on update") {
@@ -149,7 +153,9 @@ func (s *schema) plan() ([]step, error) {
 	}
 	if left == 0 && s.sessions.referable() && s.metadata.referable() {
 		key := change{"ADD " + s.foreignKey(), "add the foreign key on sid"}
-		steps = append(steps, s.sweep(), alter(&s.metadata, []change{key}), s.sweep())
+		add := alter(&s.metadata, []change{key})
+		add.unchecked = true
+		steps = append(steps, s.sweep(), add, s.sweep())
 	}
 	return steps, nil
 }

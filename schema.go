@@ -2,6 +2,7 @@ package mysqlsession
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 
@@ -66,6 +67,10 @@ type foreignKey struct {
 	deleteRule      string
 }
 
+// schemaRowLimit is the most bytes of a row about a column, whose comment may have 1024
+// characters. MaxPacketSize may be less.
+const schemaRowLimit = 16 << 10
+
 // readSchema asks the server for both tables, in one round trip. A table without a
 // database of its own is looked for in the connection's.
 //
@@ -83,7 +88,11 @@ func readSchema(ctx context.Context, c *Conn, sessionsTable, metadataTable strin
 	}}}
 	requests = append(requests, s.sessions.requests()...)
 	requests = append(requests, s.metadata.requests()...)
-	if err := c.roundTrip(ctx, effectNone, requests); err != nil {
+	limit := c.packetLimit
+	c.packetLimit = max(limit, schemaRowLimit)
+	err := c.roundTrip(ctx, effectNone, requests)
+	c.packetLimit = limit
+	if err != nil {
 		return nil, c.call("read the schema", err)
 	}
 	for _, t := range []*table{&s.sessions, &s.metadata} {
@@ -111,7 +120,7 @@ func (t *table) requests() []request {
 		{columns: 4, row: t.addTable, statement: "SELECT t.TABLE_TYPE, t.ENGINE, e.TRANSACTIONS, t.CREATE_OPTIONS " +
 			"FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE WHERE " + t.where("t.TABLE_SCHEMA", "t.TABLE_NAME")},
 		{columns: 10, row: t.addColumn, statement: "SELECT COLUMN_NAME, DATA_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, CHARACTER_MAXIMUM_LENGTH, " +
-			"CHARACTER_OCTET_LENGTH, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, COLUMN_COMMENT FROM information_schema.COLUMNS WHERE " + where + " ORDER BY ORDINAL_POSITION"},
+			"CHARACTER_OCTET_LENGTH, IS_NULLABLE, COLUMN_DEFAULT IS NOT NULL, EXTRA, COLUMN_COMMENT FROM information_schema.COLUMNS WHERE " + where + " ORDER BY ORDINAL_POSITION"},
 		{columns: 4, row: t.addIndexed, statement: "SELECT INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART " +
 			"FROM information_schema.STATISTICS WHERE " + where + " ORDER BY INDEX_NAME, SEQ_IN_INDEX"},
 		{columns: 6, row: t.addReferencing, statement: keys},
@@ -178,7 +187,7 @@ func (t *table) addColumn(values []wire.Value) error {
 	}
 	c.length, _ = values[4].Int() // NULL for what is no string
 	c.bytes, _ = values[5].Int()
-	c.byDefault = !values[7].IsNull() || strings.Contains(c.extra, "auto_increment") || strings.Contains(c.extra, "generated")
+	c.byDefault = text(values[7]) == "1" || strings.Contains(c.extra, "auto_increment") || strings.Contains(c.extra, "generated")
 	if c.charset == "binary" {
 		c.charset = ""
 	}
@@ -361,7 +370,7 @@ func (t *table) bound(name string) bound {
 	if c == nil {
 		return bound{column: t.name + "." + name}
 	}
-	return bound{column: t.name + "." + name, length: int(c.length), charset: c.charset, trims: c.kind == "char"}
+	return bound{column: t.name + "." + name, length: int(min(c.length, math.MaxInt32)), charset: c.charset, trims: c.kind == "char"}
 }
 
 // checkSession sees whether a valid id, a name and a value come back from their columns as

@@ -240,6 +240,9 @@ func TestMigrateMakesWhatTheStoreNeedsOfTablesInTheWild(t *testing.T) {
 				for _, statement := range statements {
 					execute(t, admin, statement)
 				}
+				findings, err := openStore(t, cfg).Check(t.Context())
+				require.NoError(t, err)
+				assert.Contains(t, fixes(findings), "run Migrate")
 				planned, err := mysqlsession.PlanOn(t.Context(), connect(t, cfg), "sessions", "sessions_meta")
 				require.NoError(t, err)
 				assert.NotEmpty(t, planned)
@@ -252,6 +255,14 @@ func TestMigrateMakesWhatTheStoreNeedsOfTablesInTheWild(t *testing.T) {
 			})
 		}
 	})
+}
+
+func fixes(findings []mysqlsession.Finding) []string {
+	var all []string
+	for _, finding := range findings {
+		all = append(all, finding.Fix)
+	}
+	return all
 }
 
 // worksInFull asserts that any bytes can be stored, and that metadata goes with its session.
