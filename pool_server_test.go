@@ -151,27 +151,31 @@ func TestConnectionsThatDiedTogetherAreReplacedUnseen(t *testing.T) {
 	})
 }
 
-// A server that takes no more connections than the pool has is no reason to lose those.
-func TestAServerThatRefusesFurtherConnectionsKeepsServingOnThoseThereAre(t *testing.T) {
+// A server that takes no more connections than there are must not make the pool refuse its
+// callers, nor lose what it has.
+func TestCallersShareTheConnectionsThatAServerAllows(t *testing.T) {
+	const allowed, callers, each = 2, 12, 20
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		cfg := server.NewDatabase(t)
-		cfg.PoolSize = 4
+		createNewTables(t, cfg, nil)
 		cfg = server.NewUser(t, cfg, "ALL")
-		execute(t, server.Admin(t), "ALTER USER '"+cfg.Username+"'@'%' WITH MAX_USER_CONNECTIONS 2")
-		pool, err := mysqlsession.NewPool(t.Context(), cfg)
-		require.NoError(t, err)
-		defer func() { assert.NoError(t, pool.Close()) }()
-		held := hold(t, pool, 2)
-		_, err = pool.Acquire(t.Context())
-		var refused *mysqlsession.ServerError
-		require.ErrorAs(t, err, &refused)
-		require.Equal(t, uint16(1226), refused.Code)
-		require.ErrorIs(t, err, mysqlsession.ErrUnavailable)
-		require.True(t, mysqlsession.SafeToRetry(err))
+		cfg.PoolSize = 4
+		execute(t, server.Admin(t), "ALTER USER '"+cfg.Username+"'@'%' WITH MAX_USER_CONNECTIONS "+strconv.Itoa(allowed))
+		store := openStore(t, cfg)
+		pool := store.Pool()
+		held := hold(t, pool, allowed)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		_, err := pool.Acquire(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded, "it waits")
 		release(held)
-		for range 10 {
-			require.NoError(t, pool.Do(t.Context(), func(conn *mysqlsession.Conn) error { return conn.Ping(t.Context()) }))
-		}
-		require.Equal(t, int64(2), pool.Stat().NewConnsCount)
+		load(t, store, callers, each, func(*mysqlsession.Conn) {})
+		require.Equal(t, int64(allowed), pool.Stat().NewConnsCount)
+
+		// Those that the server takes after all are used.
+		execute(t, server.Admin(t), "ALTER USER '"+cfg.Username+"'@'%' WITH MAX_USER_CONNECTIONS 0")
+		held = hold(t, pool, cfg.PoolSize)
+		release(held)
+		require.Equal(t, int64(cfg.PoolSize), pool.Stat().NewConnsCount)
 	})
 }
