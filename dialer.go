@@ -37,12 +37,19 @@ func newDialer(concurrent int, connect func(ctx context.Context) (*Conn, error))
 	return &dialer{connect: connect, tokens: make(chan struct{}, concurrent)}
 }
 
-// dial opens a connection, or fails fast.
+// dial opens a connection, or fails fast. ctx is cancelled when the pool closes.
 func (d *dialer) dial(ctx context.Context) (*Conn, error) {
+	// Nobody waits in line for what cannot be had: a try in vain may take long.
+	if err := d.paused(); err != nil {
+		return nil, err
+	}
 	select {
 	case d.tokens <- struct{}{}:
 	case <-ctx.Done():
-		return nil, &notAppliedError{contextError(ctx, ctx.Err())}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, ErrClosed
+		}
+		return nil, ErrAcquireTimeout
 	}
 	defer func() { <-d.tokens }()
 	probe, err := d.admit()
@@ -50,6 +57,9 @@ func (d *dialer) dial(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	conn, err := d.guarded(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return nil, ErrClosed // it says nothing of the server
+	}
 	d.report(probe, err)
 	if err != nil {
 		return nil, &noConnError{err}
@@ -82,19 +92,30 @@ func (d *dialer) guarded(ctx context.Context) (conn *Conn, err error) {
 	return d.connect(ctx)
 }
 
+// paused is why there is no dial now, or nil.
+func (d *dialer) paused() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.pausedLocked()
+}
+
+func (d *dialer) pausedLocked() error {
+	if d.failures > 0 && (d.probing || time.Now().Before(d.until)) {
+		return &noConnError{&pausedError{d.last}}
+	}
+	return nil
+}
+
 // admit lets a dial pass, when the server is up or it is time to try. One dial tries
-// alone; the others wait for what it finds.
+// alone.
 func (d *dialer) admit() (probe bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.failures == 0 {
-		return false, nil
+	if err := d.pausedLocked(); err != nil {
+		return false, err
 	}
-	if d.probing || time.Now().Before(d.until) {
-		return false, &noConnError{&pausedError{d.last}}
-	}
-	d.probing = true
-	return true, nil
+	d.probing = d.failures > 0
+	return d.probing, nil
 }
 
 // report takes what came of a dial.
@@ -107,9 +128,6 @@ func (d *dialer) report(probe bool, err error) {
 	if err == nil {
 		d.failures, d.last = 0, nil
 		return
-	}
-	if errors.Is(err, context.Canceled) {
-		return // the pool closes: it says nothing of the server
 	}
 	d.last = err
 	if !probe && d.failures > 0 {

@@ -267,9 +267,16 @@ func (m *pooled) expired() bool { return !m.expires.IsZero() && time.Now().After
 
 // release takes a connection back from the holder of that number.
 func (p *Pool) release(m *pooled, hold uint64) {
-	if !m.hold.CompareAndSwap(hold, hold+1) {
-		return
+	if m.letGo(hold) {
+		p.takeBack(m)
 	}
+}
+
+// letGo ends a hold. It reports false if that has happened before.
+func (m *pooled) letGo(hold uint64) bool { return m.hold.CompareAndSwap(hold, hold+1) }
+
+// takeBack makes a connection that was let go idle, or closes it.
+func (p *Pool) takeBack(m *pooled) {
 	p.held.Add(-1)
 	switch {
 	case !m.conn.reusable():
@@ -446,7 +453,7 @@ func (p *Pool) abortAcquired() {
 	p.mu.Unlock()
 	for _, m := range out {
 		hold := m.hold.Load()
-		if hold%2 == 1 && m.hold.CompareAndSwap(hold, hold+1) {
+		if hold%2 == 1 && m.letGo(hold) {
 			p.held.Add(-1)
 			m.conn.abort()
 			m.home.Destroy()

@@ -17,8 +17,8 @@ func (c *PoolConn) Release() { c.pool.release(c.member, c.hold) }
 // Discard is Release of a connection that must be closed: the caller has changed its
 // session in ways that no later caller should find.
 func (c *PoolConn) Discard() {
-	if c.member.hold.Load() == c.hold {
+	if c.member.letGo(c.hold) {
 		c.member.conn.abort()
+		c.pool.takeBack(c.member)
 	}
-	c.Release()
 }
