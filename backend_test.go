@@ -37,6 +37,7 @@ type backend struct {
 	users     []string
 	far       map[net.Conn]struct{}
 	down      error         // what a dial gets; nil: a socket
+	room      int           // for sockets, when a dial beyond gets errRefused; 0: any number
 	silent    bool          // the server accepts and says nothing
 	dialTime  time.Duration // that a dial takes
 }
@@ -69,6 +70,9 @@ func (b *backend) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	b.dialling--
 	if err == nil {
 		err = b.down
+	}
+	if err == nil && b.room > 0 && len(b.far) >= b.room {
+		err = errRefused
 	}
 	if err != nil {
 		b.sockets--

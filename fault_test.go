@@ -190,6 +190,28 @@ func TestAReadOnlyServerIsNotWritableAndNothingIsApplied(t *testing.T) {
 	})
 }
 
+// After a failover the old primary answers on, read-only: a pool that kept its connections
+// would go on reading there, and see sessions that were revoked on the new one.
+func TestAReadOnlyServerIsLeftByTheWholePool(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		createNewTables(t, cfg, nil)
+		cfg = server.NewUser(t, cfg, "ALL") // whom read_only does not spare
+		cfg.PoolSize = 4
+		store := openStore(t, cfg)
+		require.NoError(t, store.Set(t.Context(), "name", "key", nil, time.Minute, nil))
+		release(hold(t, store.Pool(), cfg.PoolSize))
+		before := store.Pool().Stat()
+		require.Equal(t, cfg.PoolSize, before.IdleConns)
+
+		server.SetGlobal(t, "read_only", 1)
+		require.ErrorIs(t, store.Set(t.Context(), "name", "key", nil, time.Minute, nil), mysqlsession.ErrNotWritable)
+		after := store.Pool().Stat()
+		require.EqualValues(t, 2, after.BrokenDestroyCount-before.BrokenDestroyCount, "the one that was told, and a new one")
+		require.EqualValues(t, 3, after.DeadDestroyCount-before.DeadDestroyCount, "all others, before their next use")
+	})
+}
+
 // A reply that comes after its caller has left must never be the next caller's.
 func TestNobodyGetsTheReplyOfACancelledCall(t *testing.T) {
 	const callers, each = 8, 60
