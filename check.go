@@ -206,7 +206,7 @@ func (l *findingList) foreignKeys(s *schema) {
 	if t.view || t.foreign() || s.sessions.view || !s.sessions.present {
 		return
 	}
-	subject, cascades := t.name+".sid", false
+	subject, cascades, refers := t.name+".sid", 0, false
 	for i := range t.foreignKeys {
 		k := &t.foreignKeys[i]
 		switch {
@@ -216,12 +216,15 @@ func (l *findingList) foreignKeys(s *schema) {
 				"ALTER TABLE "+t.quoted()+" DROP FOREIGN KEY "+quoteIdentifier(k.name))
 		case k.deleteRule != "CASCADE":
 			l.add(SeverityError, subject, "has a foreign key without ON DELETE CASCADE, so that sessions with metadata cannot be deleted", runMigrate)
-			cascades = true // it is not missing
+			refers = true
 		default:
-			cascades = true
+			refers, cascades = true, cascades+1
 		}
 	}
-	if cascades {
+	if cascades > 1 {
+		l.add(SeverityNotice, subject, fmt.Sprintf("has %d foreign keys to %s, each of which is checked with each row", cascades, s.sessions.name), runMigrate)
+	}
+	if refers {
 		return
 	}
 	fix := runMigrate

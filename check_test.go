@@ -68,6 +68,8 @@ func findingsAboutKeys() []finding {
 			"warning: sessions_meta.sid has no foreign key to sessions with ON DELETE CASCADE, so that the metadata of deleted sessions stays; run Migrate"}},
 		{"no cascade", []string{fine, strings.Replace(fineMetadata, "ON DELETE CASCADE", "", 1)}, []string{
 			"error: sessions_meta.sid has a foreign key without ON DELETE CASCADE, so that sessions with metadata cannot be deleted; run Migrate"}},
+		{"two keys", []string{fine, strings.Replace(fineMetadata, "FOREIGN KEY", "FOREIGN KEY (sid) REFERENCES sessions (sid) ON DELETE CASCADE, FOREIGN KEY", 1)}, []string{
+			"notice: sessions_meta.sid has 2 foreign keys to sessions, each of which is checked with each row; run Migrate"}},
 		{"another's key", []string{fine, strings.Replace(fine, "TABLE sessions", "TABLE others", 1),
 			strings.Replace(fineMetadata, "FOREIGN KEY", "CONSTRAINT `o'k` FOREIGN KEY (sid) REFERENCES others (sid), FOREIGN KEY", 1)}, []string{
 			"error: sessions_meta.sid references table others, so that metadata of sessions in sessions is refused; ALTER TABLE `sessions_meta` DROP FOREIGN KEY `o'k`"}},

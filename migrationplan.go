@@ -229,15 +229,16 @@ func (s *schema) own(k *foreignKey) bool {
 		strings.EqualFold(k.database, s.sessions.database) && strings.EqualFold(k.table, name)
 }
 
-// droppedKeys are the foreign keys that are in the way, or do not cascade, and how many
-// of those that do are left.
+// droppedKeys are the foreign keys that are in the way, do not cascade, or repeat another
+// one, and how many are left: one or none. Two migrations on servers of one cluster may
+// both have added theirs; both keep the one of the lesser name.
 func (s *schema) droppedKeys() (dropped []change, left int) {
 	inTheWay := s.sessions.changing("sid") || s.metadata.changing("sid")
 	for i := range s.metadata.foreignKeys {
 		k := &s.metadata.foreignKeys[i]
 		switch {
 		case !s.own(k):
-		case inTheWay || k.deleteRule != "CASCADE":
+		case inTheWay || k.deleteRule != "CASCADE" || left > 0:
 			dropped = append(dropped, change{"DROP FOREIGN KEY " + quoteIdentifier(k.name), "drop foreign key " + k.name})
 		default:
 			left++

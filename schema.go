@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mysqlsession/mysqlsession/internal/wire"
 )
@@ -71,16 +72,41 @@ type foreignKey struct {
 // characters. MaxPacketSize may be less.
 const schemaRowLimit = 16 << 10
 
+// A table that is being made or changed may show in one of the queries and not in the
+// next: MariaDB answers them from its files. Such a reading is taken again.
+const (
+	readings   = 10
+	readingGap = 50 * time.Millisecond
+)
+
 // readSchema asks the server for both tables, in one round trip. A table without a
 // database of its own is looked for in the connection's.
 //
 // Each query names one table in a way in which MariaDB opens that one only, instead of
 // every table of the server.
 func readSchema(ctx context.Context, c *Conn, sessionsTable, metadataTable string) (*schema, error) {
-	s := &schema{
-		sessions: table{name: sessionsTable, wants: []string{"sid", "name", "data", "exp"}, unique: []string{"sid"}},
-		metadata: table{name: metadataTable, wants: []string{"aud", "sub", "sid"}, unique: []string{"aud", "sub", "sid"}},
+	limit := c.packetLimit
+	c.packetLimit = max(limit, schemaRowLimit)
+	defer func() { c.packetLimit = limit }()
+	for reading := 1; ; reading++ {
+		s := &schema{
+			sessions: table{name: sessionsTable, wants: []string{"sid", "name", "data", "exp"}, unique: []string{"sid"}},
+			metadata: table{name: metadataTable, wants: []string{"aud", "sub", "sid"}, unique: []string{"aud", "sub", "sid"}},
+		}
+		if err := s.read(ctx, c); err != nil {
+			return nil, c.call("read the schema", err)
+		}
+		if reading == readings || !s.sessions.torn() && !s.metadata.torn() {
+			s.conclude()
+			return s, nil
+		}
+		if !pause(ctx, readingGap) {
+			return nil, c.call("read the schema", &notAppliedError{contextError(ctx, ctx.Err())})
+		}
 	}
+}
+
+func (s *schema) read(ctx context.Context, c *Conn) error {
 	database := ""
 	requests := []request{{statement: "SELECT DATABASE()", columns: 1, row: func(values []wire.Value) error {
 		database = text(values[0])
@@ -88,23 +114,23 @@ func readSchema(ctx context.Context, c *Conn, sessionsTable, metadataTable strin
 	}}}
 	requests = append(requests, s.sessions.requests()...)
 	requests = append(requests, s.metadata.requests()...)
-	limit := c.packetLimit
-	c.packetLimit = max(limit, schemaRowLimit)
-	err := c.roundTrip(ctx, effectNone, requests)
-	c.packetLimit = limit
-	if err != nil {
-		return nil, c.call("read the schema", err)
+	if err := c.roundTrip(ctx, effectNone, requests); err != nil {
+		return err
 	}
 	for _, t := range []*table{&s.sessions, &s.metadata} {
 		if t.database, _ = t.split(); t.database == "" {
 			t.database = database
 		}
 		if t.database == "" {
-			return nil, c.call("read the schema", detail(ErrSchema, "no database is selected for table %s", t.name))
+			return detail(ErrSchema, "no database is selected for table %s", t.name)
 		}
 	}
-	s.conclude()
-	return s, nil
+	return nil
+}
+
+// torn reports whether the answers about the table are from different moments.
+func (t *table) torn() bool {
+	return t.present != (len(t.columns) > 0) || t.present && !t.view && t.engine == ""
 }
 
 // requests are the queries that fill t.

@@ -221,6 +221,12 @@ func variants() map[string][]string {
 		"a key that restricts": {document[0], strings.Replace(document[1], "ON DELETE CASCADE ON UPDATE CASCADE", "", 1)},
 		"two keys": {document[0], strings.Replace(document[1], "CONSTRAINT FOREIGN KEY",
 			"CONSTRAINT `a``b é` FOREIGN KEY (sid) REFERENCES sessions (sid), CONSTRAINT FOREIGN KEY", 1)},
+		"the same key twice": {document[0], strings.Replace(document[1], "CONSTRAINT FOREIGN KEY",
+			"FOREIGN KEY (sid) REFERENCES sessions (sid) ON DELETE CASCADE, CONSTRAINT FOREIGN KEY", 1)},
+		"the same key twice, on binary columns": {
+			"CREATE TABLE sessions (sid VARBINARY(43) PRIMARY KEY, name VARBINARY(255), data MEDIUMBLOB, exp DATETIME, INDEX (exp))",
+			"CREATE TABLE sessions_meta (aud VARBINARY(255), sub VARBINARY(255), sid VARBINARY(43), PRIMARY KEY (aud, sub, sid), " +
+				"FOREIGN KEY (sid) REFERENCES sessions (sid) ON DELETE CASCADE, FOREIGN KEY (sid) REFERENCES sessions (sid) ON DELETE CASCADE)"},
 		"columns in capitals": {"CREATE TABLE sessions (SID CHAR(43) PRIMARY KEY, NAME VARCHAR(255), DATA MEDIUMTEXT, EXP DATETIME, INDEX (EXP)) CHARACTER SET ascii",
 			"CREATE TABLE sessions_meta (AUD VARCHAR(255), SUB VARCHAR(255), SID CHAR(43), PRIMARY KEY (AUD, SUB, SID)) CHARACTER SET ascii"},
 		"missing columns": {"CREATE TABLE sessions (sid CHAR(43) PRIMARY KEY) CHARACTER SET ascii", document[1]},
