@@ -360,20 +360,20 @@ func (c *Conn) readError(err error) error {
 
 func protocolError(err error) error { return detail(ErrProtocol, "%v", err) }
 
-// watch bounds one round trip by its context and the connection's timeouts.
+// watch bounds one round trip by its context and the connection's timeouts. A deadline of
+// the context's is left to the context: the socket's own clock would often be the quicker
+// one, and has no cause to tell.
 type watch struct {
-	conn     *Conn
-	ctx      context.Context
-	deadline time.Time // the context's; zero: none
-	limit    time.Duration
-	phase    string
-	cancel   func() bool // nil: the context cannot end
-	ended    bool        // the context ended during the round trip
+	conn   *Conn
+	ctx    context.Context
+	limit  time.Duration
+	phase  string
+	cancel func() bool // nil: the context cannot end
+	ended  bool        // the context ended during the round trip
 }
 
 func (c *Conn) watch(ctx context.Context) watch {
 	w := watch{conn: c, ctx: ctx}
-	w.deadline, _ = ctx.Deadline()
 	if ctx.Done() != nil {
 		c.interrupting.Store(false)
 		w.cancel = context.AfterFunc(ctx, c.interrupt)
@@ -384,25 +384,22 @@ func (c *Conn) watch(ctx context.Context) watch {
 // sending and receiving set the socket's deadline for what comes next.
 func (w *watch) sending(limit time.Duration) {
 	w.phase, w.limit = "the request could not be sent", limit
-	_ = w.conn.transport.SetWriteDeadline(w.until(limit)) // on a closed connection the write fails
+	_ = w.conn.transport.SetWriteDeadline(within(limit)) // on a closed connection the write fails
 	w.recheck()
 }
 
 func (w *watch) receiving(limit time.Duration) {
 	w.phase, w.limit = "no reply", limit
-	_ = w.conn.transport.SetReadDeadline(w.until(limit)) // on a closed connection the read fails
+	_ = w.conn.transport.SetReadDeadline(within(limit)) // on a closed connection the read fails
 	w.recheck()
 }
 
-func (w *watch) until(limit time.Duration) time.Time {
+// within is the deadline of a limit; 0 is none.
+func within(limit time.Duration) time.Time {
 	if limit <= 0 {
-		return w.deadline
+		return time.Time{}
 	}
-	t := time.Now().Add(limit)
-	if !w.deadline.IsZero() && w.deadline.Before(t) {
-		return w.deadline
-	}
-	return t
+	return time.Now().Add(limit)
 }
 
 // recheck sees that a deadline set just now did not undo the interruption by a context
@@ -435,10 +432,6 @@ func (w *watch) cause(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		if ctxErr := w.ctx.Err(); ctxErr != nil {
 			return contextError(w.ctx, ctxErr)
-		}
-		// The socket's clock may be a moment ahead of the context's.
-		if !w.deadline.IsZero() && !time.Now().Before(w.deadline) {
-			return context.DeadlineExceeded
 		}
 		return &lostError{cause: err, text: w.phase + " within " + w.limit.String()}
 	}

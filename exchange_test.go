@@ -96,8 +96,8 @@ func TestACallEndsWithItsContextAtOnceAndItsConnectionIsClosed(t *testing.T) {
 		want []error
 	}{
 		{"by its deadline", func(t *testing.T) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(t.Context(), time.Second)
-		}, []error{context.DeadlineExceeded}},
+			return context.WithTimeoutCause(t.Context(), time.Second, cause)
+		}, []error{context.DeadlineExceeded, cause}},
 		{"by its cancellation", func(t *testing.T) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			timer := time.AfterFunc(time.Second, func() { cancel(cause) })

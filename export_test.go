@@ -114,3 +114,13 @@ func (c *Conn) Reusable() bool { return c.reusable() }
 
 // PeekAfter is peekAfter.
 const PeekAfter = peekAfter
+
+// LoseStatements has the server forget every statement that the connection has prepared.
+func (c *Conn) LoseStatements() error {
+	for _, p := range c.statements.byText {
+		if _, err := c.transport.Write(wire.AppendCloseStatement(nil, p.id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -173,6 +173,109 @@ func lockSession(t *testing.T, admin *sql.DB, key string) *sql.Tx {
 	return tx
 }
 
+func TestStatementsThatTheServerLostArePreparedAnewUnseen(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		store := openOnOneConnection(t, server.NewDatabase(t))
+		options := &mysqlsession.SetOptions{Metadata: []mysqlsession.Metadata{{Audience: "audience", Subject: "subject"}}}
+		for range 3 {
+			require.NoError(t, store.Set(t.Context(), "name", "key", []byte("value"), time.Minute, nil))
+			require.NoError(t, store.Set(t.Context(), "name", "key", []byte("value"), time.Minute, options))
+			got, err := store.Get(t.Context(), "name", "key")
+			require.NoError(t, err)
+			require.Equal(t, "value", string(got))
+			require.NoError(t, store.Pool().Do(t.Context(), (*mysqlsession.Conn).LoseStatements))
+		}
+		require.Equal(t, int64(1), store.Pool().Stat().NewConnsCount, "the connection is kept")
+	})
+}
+
+func TestAColumnThatIsAddedWhileStatementsArePreparedChangesNothing(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		store := openOnOneConnection(t, cfg)
+		for i := range 3 {
+			require.NoError(t, store.Set(t.Context(), "name", "key", []byte("value"), time.Minute, nil))
+			got, err := store.Get(t.Context(), "name", "key")
+			require.NoError(t, err)
+			require.Equal(t, "value", string(got))
+			execute(t, server.AdminIn(t, cfg.Database), "ALTER TABLE sessions ADD COLUMN more"+strconv.Itoa(i)+" INT FIRST")
+		}
+	})
+}
+
+// The server goes on with what its caller has given up. That must end by itself.
+func TestWhatCallersGaveUpDoesNotPileUpOnTheServer(t *testing.T) {
+	const size, callers = 3, 9
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		admin := server.AdminIn(t, cfg.Database)
+		createNewTables(t, cfg, nil)
+		cfg = server.NewUser(t, cfg, "ALL")
+		cfg.PoolSize, cfg.LockWaitTimeout = size, time.Second
+		store := openStore(t, cfg)
+		require.NoError(t, store.Set(t.Context(), "name", "key", []byte("old"), time.Minute, nil))
+		lock := lockSession(t, admin, "key")
+		sent := 0
+		for range callers {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			err := store.Set(ctx, "name", "key", []byte("new"), time.Minute, nil)
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.NotEqual(t, mysqlsession.SafeToRetry(err), mysqlsession.OutcomeUnknown(err))
+			if mysqlsession.OutcomeUnknown(err) {
+				sent++
+			}
+		}
+		require.Positive(t, sent)
+		eventually(t, "the server has given them up too", func() bool {
+			return count(t, admin, ofUser, cfg.Username) == store.Pool().Stat().TotalConns
+		})
+		require.NoError(t, lock.Rollback())
+		got, err := store.Get(t.Context(), "name", "key")
+		require.NoError(t, err)
+		require.Equal(t, "old", string(got))
+	})
+}
+
+func TestADDLLockHoldsAWriteUpForLockWaitTimeout(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		cfg.LockWaitTimeout = time.Second
+		store := openOnOneConnection(t, cfg)
+		require.NoError(t, store.Set(t.Context(), "name", "key", nil, time.Minute, nil))
+		lock, err := server.AdminIn(t, cfg.Database).Conn(t.Context())
+		require.NoError(t, err)
+		defer func() { require.NoError(t, lock.Close()) }()
+		_, err = lock.ExecContext(t.Context(), "LOCK TABLES sessions WRITE")
+		require.NoError(t, err)
+		err = store.Set(t.Context(), "name", "key", nil, time.Minute, nil)
+		require.ErrorContains(t, err, "lock wait timeout")
+		require.True(t, mysqlsession.SafeToRetry(err))
+		_, err = lock.ExecContext(t.Context(), "UNLOCK TABLES")
+		require.NoError(t, err)
+		require.NoError(t, store.Set(t.Context(), "name", "key", nil, time.Minute, nil))
+		require.Equal(t, int64(1), store.Pool().Stat().NewConnsCount, "the connection is kept")
+	})
+}
+
+// MariaDB reports the interruption, MySQL takes it for the end of the sleep.
+func TestAnInterruptedStatementKeepsItsConnectionInStep(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		conn := connect(t, server.NewDatabase(t))
+		admin := server.Admin(t)
+		done := make(chan error, 1)
+		go func() {
+			done <- conn.Query(t.Context(), "SELECT SLEEP(4)", func(mysqlsession.Row) error { return nil })
+		}()
+		eventually(t, "it sleeps", func() bool { return count(t, admin, running, conn.ConnectionID(), "SELECT SLEEP") == 1 })
+		execute(t, admin, "KILL QUERY "+strconv.Itoa(int(conn.ConnectionID())))
+		if err := <-done; err != nil {
+			require.ErrorContains(t, err, "statement interrupted")
+		}
+		require.Equal(t, "mine", value(t, conn, "SELECT 'mine'"))
+	})
+}
+
 func TestAReadOnlyServerIsNotWritableAndNothingIsApplied(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		cfg := server.NewDatabase(t)

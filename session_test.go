@@ -96,6 +96,23 @@ func TestWhatTheServerOpensAtConnectIsNotWrittenInto(t *testing.T) {
 	})
 }
 
+func TestSessionsLastOnAServerThatDoesNotCommitByItself(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		createNewTables(t, cfg, nil)
+		admin := server.AdminIn(t, cfg.Database)
+		require.NoError(t, admin.Ping())
+		server.SetGlobal(t, "autocommit", 0)
+		store := openStore(t, cfg)
+		options := &mysqlsession.SetOptions{Metadata: []mysqlsession.Metadata{{Audience: "audience", Subject: "subject"}}}
+		require.NoError(t, store.Set(t.Context(), "name", "alone", nil, time.Minute, nil))
+		require.NoError(t, store.Set(t.Context(), "name", "with-metadata", nil, time.Minute, options))
+		require.NoError(t, store.Close())
+		require.Equal(t, 2, count(t, admin, "SELECT COUNT(*) FROM sessions"))
+		require.Equal(t, 1, count(t, admin, "SELECT COUNT(*) FROM sessions_meta"))
+	})
+}
+
 func TestParametersOfEveryTypeArriveAsTheyAreInBothModes(t *testing.T) {
 	moment := time.Date(2031, time.February, 3, 4, 5, 6, 789000, time.FixedZone("", 3600))
 	every := make([]byte, 256)
