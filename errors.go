@@ -138,7 +138,7 @@ func SafeToRetry(err error) bool {
 }
 
 func isNotApplied(err error) bool {
-	if err == nil {
+	if err == nil || OutcomeUnknown(err) { // of a part of the work, perhaps
 		return false
 	}
 	var n *notAppliedError

@@ -17,10 +17,14 @@ func beginRequest() request { return request{statement: "SET autocommit = 0"} }
 // nothing against them, COMMIT. verify is also asked when a statement failed, as it may
 // know the reason: its error goes before. A failure before the commit has applied nothing.
 func (c *Conn) transact(ctx context.Context, requests []request, verify func() error) error {
-	err := c.roundTrip(ctx, effectPending, requests)
-	if !c.closed() && c.outcomes[0].answered && c.outcomes[0].err != nil {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	usable, err := c.exchange(ctx, effectPending, requests)
+	refused := c.outcomes[0].answered && c.outcomes[0].err != nil
+	c.leave(usable && !refused)
+	if refused {
 		// There was no transaction: each of the others was committed by itself, or not.
-		c.abort()
 		return &unknownOutcomeError{err}
 	}
 	if verify != nil && !c.closed() && (err == nil || asServerError(err) != nil) {

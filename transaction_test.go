@@ -1,6 +1,7 @@
 package mysqlsession_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -117,4 +118,94 @@ func TestATransactionLostBeforeItsCommitIsSafeToRetry(t *testing.T) {
 	require.ErrorIs(t, err, mysqlsession.ErrUnavailable)
 	require.True(t, mysqlsession.SafeToRetry(err))
 	require.False(t, mysqlsession.OutcomeUnknown(err))
+}
+
+// inTransaction answers what opens a transaction and one statement in it.
+func inTransaction(p *serverEnd) {
+	_ = p.take(2)
+	p.reply(ok(1, 0, 0), ok(1, wire.StatusInTransaction, 1))
+}
+
+// Without its first statement there is no transaction, and each of the others commits.
+func TestATransactionThatCouldNotBeOpenedLeavesItsOutcomeUnknown(t *testing.T) {
+	tests := map[string][]byte{
+		"and the others done":               slices.Concat(failure(1, 1227, "42000", ""), ok(1, committing, 1)),
+		"and the others refused":            slices.Concat(failure(1, 1227, "42000", ""), failure(1, 1062, "23000", "")),
+		"and the connection lost behind it": failure(1, 1227, "42000", ""),
+		"by a server that is going":         slices.Concat(failure(1, 1053, "08S01", ""), ok(1, committing, 1)),
+	}
+	for name, reply := range tests {
+		t.Run(name, func(t *testing.T) {
+			conn := converse(t, scriptedConfig(), func(p *serverEnd) {
+				_ = p.take(2)
+				p.reply(reply)
+			})
+			err := conn.Transact(t.Context(), "INSERT")
+			require.True(t, mysqlsession.OutcomeUnknown(err), err)
+			require.False(t, mysqlsession.SafeToRetry(err))
+			require.ErrorIs(t, conn.Ping(t.Context()), mysqlsession.ErrClosed)
+		})
+	}
+}
+
+func TestACallerThatLeavesBeforeTheCommitHasChangedNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	tests := map[string]struct {
+		leave func(conn *mysqlsession.Conn)
+		want  error
+	}{
+		"by its context":            {func(*mysqlsession.Conn) { cancel() }, context.Canceled},
+		"by closing the connection": {func(conn *mysqlsession.Conn) { _ = conn.Close() }, mysqlsession.ErrClosed},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			commands := make(chan byte, 4)
+			conn := converse(t, scriptedConfig(), func(p *serverEnd) {
+				inTransaction(p)
+				for {
+					command, _, err := p.command()
+					if err != nil {
+						close(commands)
+						return
+					}
+					commands <- command
+				}
+			})
+			ctx := ctx
+			if test.want == mysqlsession.ErrClosed {
+				ctx = t.Context()
+			}
+			err := conn.TransactAnd(ctx, func() { test.leave(conn) }, "INSERT")
+			require.ErrorIs(t, err, test.want)
+			require.True(t, mysqlsession.SafeToRetry(err))
+			require.False(t, mysqlsession.OutcomeUnknown(err))
+			require.ErrorIs(t, conn.Ping(t.Context()), mysqlsession.ErrClosed, "its end rolls back")
+			for command := range commands {
+				require.NotEqual(t, byte(commandQuery), command, "no COMMIT may be sent")
+			}
+		})
+	}
+}
+
+func TestAConnectionThatDoesNotRollBackIsClosed(t *testing.T) {
+	tests := map[string][]byte{
+		"hangs up":                nil,
+		"refuses":                 slices.Concat(failure(1, 1317, "70100", ""), ok(1, committing, 0)),
+		"keeps autocommit off":    slices.Concat(ok(1, 0, 0), failure(1, 1227, "42000", "")),
+		"has lost its statements": slices.Concat(failure(1, 1047, "08S01", ""), failure(1, 1047, "08S01", "")),
+	}
+	for name, reply := range tests {
+		t.Run(name, func(t *testing.T) {
+			conn := converse(t, scriptedConfig(), func(p *serverEnd) {
+				_ = p.take(2)
+				p.reply(ok(1, 0, 0), failure(1, 1062, "23000", ""))
+				_ = p.take(2)
+				p.reply(reply)
+			})
+			err := conn.Transact(t.Context(), "INSERT")
+			require.ErrorContains(t, err, "duplicate key", "the error is that of the statement")
+			require.True(t, mysqlsession.SafeToRetry(err))
+			require.ErrorIs(t, conn.Ping(t.Context()), mysqlsession.ErrClosed)
+		})
+	}
 }
