@@ -3,6 +3,7 @@ package mysqlsession_test
 import (
 	"fmt"
 	"math"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/mysqlsession/mysqlsession"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+	"github.com/mysqlsession/mysqlsession/internal/wire"
 )
 
 // connect opens a connection that is closed at the test's end.
@@ -240,4 +242,62 @@ func TestAServerWithoutRoomForPreparedStatementsServesText(t *testing.T) {
 func sorted(values []string) []string {
 	slices.Sort(values)
 	return values
+}
+
+func TestASessionThatCannotBeSetUpIsAnErrorAndItsConnectionIsClosed(t *testing.T) {
+	done := ok(1, committing, 0)
+	rows := func(values ...string) []byte {
+		reply := slices.Concat(packet(1, []byte{byte(len(values))}))
+		for i := range values {
+			reply = append(reply, definition(2+i, columnBlob)...)
+		}
+		n := 2 + len(values)
+		return slices.Concat(reply, oldEnd(n, committing), textRow(n+1, values...), oldEnd(n+2, committing))
+	}
+	tests := []struct {
+		name  string
+		reply [][]byte
+		want  string
+	}{
+		{"a setting is refused", [][]byte{done, failure(1, 1115, "42000", "secret"), done, rows("1048576")}, "unknown character set (server error 1115"},
+		{"the packet limit is no number", [][]byte{done, done, done, rows("secret")}, "max_allowed_packet is no number of bytes"},
+		{"the packet limit is too small for anything", [][]byte{done, done, done, rows("7")}, "max_allowed_packet is no number of bytes"},
+		{"there is a column too many", [][]byte{done, done, done, rows("1048576", "secret")}, "reply of 2 columns where 1 were asked for"},
+		{"a transaction stays open", [][]byte{done, done, done, packet(1, []byte{1}), definition(2, columnBlob), oldEnd(3, committing),
+			textRow(4, "1048576"), oldEnd(5, committing|wire.StatusInTransaction)}, "in a transaction"},
+		{"it hangs up", [][]byte{done}, "server closed the connection"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			closed := make(chan struct{})
+			world := network{"a:3306": func(conn net.Conn) {
+				defer close(closed)
+				greet(conn)
+				p := newServerEnd(conn)
+				p.reply(ok(2, committing, 0))
+				_ = p.take(4)
+				p.reply(test.reply...)
+				if len(test.reply) > 1 {
+					p.ended()
+				}
+			}}
+			_, err := mysqlsession.Connect(t.Context(), mysqlsession.Config{Host: "a", DialFunc: world.dial})
+			require.ErrorContains(t, err, "connect to a:3306: set up the session: ")
+			require.ErrorContains(t, err, test.want)
+			require.NotContains(t, err.Error(), "secret")
+			<-closed
+		})
+	}
+}
+
+func TestAServersRefusalOfASettingIsTold(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		cfg.TimeZone = "Nowhere/Land"
+		_, err := mysqlsession.Connect(t.Context(), cfg)
+		requireServerError(t, err, 1298)
+		cfg.TimeZone, cfg.Charset = "", "nonesuch"
+		_, err = mysqlsession.Connect(t.Context(), cfg)
+		requireServerError(t, err, 1115)
+	})
 }
