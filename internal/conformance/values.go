@@ -2,8 +2,7 @@ package conformance
 
 import (
 	"bytes"
-	"fmt"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -117,11 +116,11 @@ func textColumnsRefuse(f *fixture) {
 
 // pattern is a value of a length that shows any byte lost, doubled or moved.
 func pattern(length int) string {
-	var b strings.Builder
-	for i := 0; b.Len() < length; i++ {
-		fmt.Fprintf(&b, "%d,", i)
+	buf := make([]byte, 0, length+20)
+	for i := int64(0); len(buf) < length; i++ {
+		buf = append(strconv.AppendInt(buf, i, 10), ',')
 	}
-	return b.String()[:length]
+	return string(buf[:length])
 }
 
 func lengths(f *fixture) {
