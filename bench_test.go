@@ -52,6 +52,40 @@ func BenchmarkPeers(b *testing.B) {
 	}
 }
 
+// BenchmarkAlternating is for one caller on a machine that is not quiet: it takes turns
+// between the peers from call to call, so that they share whatever else is going on, and
+// reports the medians, and each peer's against ours: over 1 is slower than this package.
+func BenchmarkAlternating(b *testing.B) {
+	cfg := benchServer(b)
+	for _, operation := range []string{"get", "set", "rotate"} {
+		b.Run(operation, func(b *testing.B) {
+			runs := make([]func(ctx context.Context, caller, n int) error, len(peers))
+			latencies := make([][]time.Duration, len(peers))
+			for i, p := range peers {
+				runs[i] = p.open(b, cfg)[operation]
+			}
+			for n := 0; b.Loop(); n++ {
+				for i, run := range runs {
+					start := time.Now()
+					require.NoError(b, run(context.Background(), i, n))
+					if n >= 8 { // connections are open and statements prepared
+						latencies[i] = append(latencies[i], time.Since(start))
+					}
+				}
+			}
+			if len(latencies[0]) == 0 {
+				return
+			}
+			for i, p := range peers {
+				slices.Sort(latencies[i])
+				median := latencies[i][len(latencies[i])/2]
+				b.ReportMetric(float64(median.Nanoseconds())/1e3, p.name+"-p50-us")
+				b.ReportMetric(float64(median)/float64(latencies[0][len(latencies[0])/2]), p.name+"-ratio")
+			}
+		})
+	}
+}
+
 // BenchmarkGet tells what a context costs: a background one, and one that is made for
 // the call and can end.
 func BenchmarkGet(b *testing.B) {
