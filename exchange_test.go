@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mysqlsession/mysqlsession"
+	"github.com/mysqlsession/mysqlsession/internal/wire"
 )
 
 // calls are what can be done with a connection, by what is known when its reply is lost.
@@ -143,6 +145,69 @@ func TestAWriteGivenUpBeforeItWasSentIsSafeToRetry(t *testing.T) {
 		require.False(t, mysqlsession.OutcomeUnknown(err))
 		require.ErrorIs(t, conn.Ping(t.Context()), mysqlsession.ErrClosed)
 	})
+}
+
+// slowlyInterrupted is a connection on which an interruption takes its time.
+type slowlyInterrupted struct {
+	net.Conn
+	begun, proceed chan struct{}
+}
+
+func (c *slowlyInterrupted) SetDeadline(deadline time.Time) error {
+	c.begun <- struct{}{}
+	<-c.proceed
+	return c.Conn.SetDeadline(deadline)
+}
+
+// The interruption that a cancelled context begins must not hit the connection's next user.
+func TestACallWaitsForAnInterruptionThatCameTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		slow := &slowlyInterrupted{Conn: near, begun: make(chan struct{}), proceed: make(chan struct{})}
+		conn := mysqlsession.NewConn(slow, near, wire.CapabilityDeprecateEOF, "8.4.0", scriptedConfig())
+		go func() {
+			p := newServerEnd(far)
+			for p.take(1) == nil {
+				p.reply(resultSet(textRow, "value"))
+			}
+		}()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- conn.Query(ctx, "SELECT something", func(mysqlsession.Row) error {
+				cancel()
+				<-slow.begun // everything of the reply is there
+				return nil
+			})
+		}()
+		synctest.Wait()
+		require.Empty(t, done, "the connection is not free before the interruption is over")
+		close(slow.proceed)
+		require.NoError(t, <-done)
+		values, err := query(t.Context(), conn)
+		require.NoError(t, err)
+		require.Equal(t, []string{"value"}, values)
+		go func() { <-slow.begun }() // Close sets a deadline too
+		require.NoError(t, conn.Close())
+	})
+}
+
+// A deadline that the call sets for itself must not undo the interruption just before it.
+func TestACancellationInTheCallsFirstMomentEndsItAtOnce(t *testing.T) {
+	for range 1000 {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := net.Pipe()
+			defer func() { _ = far.Close() }()
+			go func() { _, _ = io.Copy(io.Discard, far) }()
+			conn := mysqlsession.NewConn(near, near, wire.CapabilityDeprecateEOF, "8.4.0", scriptedConfig())
+			defer func() { _ = conn.Close() }()
+			ctx, cancel := context.WithCancel(t.Context())
+			go cancel()
+			began := time.Now()
+			require.ErrorIs(t, conn.Ping(ctx), context.Canceled)
+			require.Zero(t, time.Since(began))
+		})
+	}
 }
 
 func TestACallWithAnEndedContextDoesNoInputOrOutputAndKeepsTheConnection(t *testing.T) {
