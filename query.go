@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/mysqlsession/mysqlsession/internal/wire"
@@ -113,26 +114,6 @@ func parameters(arguments []any) ([]wire.Parameter, error) {
 			} else {
 				out[i] = wire.Int(0)
 			}
-		case int:
-			out[i] = wire.Int(int64(v))
-		case int8:
-			out[i] = wire.Int(int64(v))
-		case int16:
-			out[i] = wire.Int(int64(v))
-		case int32:
-			out[i] = wire.Int(int64(v))
-		case int64:
-			out[i] = wire.Int(v)
-		case uint:
-			out[i] = wire.Uint(uint64(v))
-		case uint8:
-			out[i] = wire.Uint(uint64(v))
-		case uint16:
-			out[i] = wire.Uint(uint64(v))
-		case uint32:
-			out[i] = wire.Uint(uint64(v))
-		case uint64:
-			out[i] = wire.Uint(v)
 		case string:
 			out[i] = wire.Text(v)
 		case []byte:
@@ -142,7 +123,14 @@ func parameters(arguments []any) ([]wire.Parameter, error) {
 		case time.Time:
 			out[i] = wire.Text(v.UTC().Format("2006-01-02 15:04:05.000000"))
 		default:
-			return nil, fmt.Errorf("%w: argument %d is a %T", errArgumentType, i, argument)
+			switch number := reflect.ValueOf(argument); {
+			case number.CanInt():
+				out[i] = wire.Int(number.Int())
+			case number.CanUint():
+				out[i] = wire.Uint(number.Uint())
+			default:
+				return nil, fmt.Errorf("%w: argument %d is a %T", errArgumentType, i, argument)
+			}
 		}
 	}
 	return out, nil
