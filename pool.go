@@ -178,8 +178,7 @@ func (p *Pool) acquire(ctx context.Context, counted bool) (*pooled, uint64, erro
 			return nil, 0, err
 		}
 		// The server takes no more connections than there are. One of those will do.
-		p.unparkLater()
-		if err := p.gate.Park(ctx, left); err != nil {
+		if err := p.gate.Park(ctx, left, p.unparkLater); err != nil {
 			return nil, 0, gateError(ctx, err)
 		}
 		waited = true

@@ -89,24 +89,30 @@ func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (wa
 
 // Park takes the caller's turn out of use until Unpark, because it turned out to be worth
 // nothing, and has the caller wait for another one, at most for limit and before all who
-// wait already. An error leaves the caller outside.
-func (g *Gate) Park(ctx context.Context, limit time.Duration) error {
+// wait already. An error leaves the caller outside. parked is called once the turn is out
+// of use, before the wait: whoever sees to Unpark must not do so earlier.
+func (g *Gate) Park(ctx context.Context, limit time.Duration, parked func()) error {
 	g.mu.Lock()
 	g.parked++
 	if g.closed {
 		g.mu.Unlock()
 		return ErrClosed
 	}
+	var w *waiter
+	var place *list.Element
 	if g.free > 0 {
 		g.free--
-		g.mu.Unlock()
+	} else {
+		w = &waiter{admitted: make(chan struct{}), counted: true}
+		place = g.queue.PushFront(w)
+		g.stat.Waited++
+		g.waiting++
+	}
+	g.mu.Unlock()
+	parked()
+	if w == nil {
 		return nil
 	}
-	w := &waiter{admitted: make(chan struct{}), counted: true}
-	place := g.queue.PushFront(w)
-	g.stat.Waited++
-	g.waiting++
-	g.mu.Unlock()
 	return g.wait(ctx, limit, w, place)
 }
 

@@ -124,7 +124,7 @@ func TestWhoParksATurnIsServedBeforeAllOthers(t *testing.T) {
 		}
 		waiting := enter(t.Context(), g, time.Minute)
 		parked := make(chan error, 1)
-		go func() { parked <- g.Park(t.Context(), time.Minute) }()
+		go func() { parked <- g.Park(t.Context(), time.Minute, func() {}) }()
 		synctest.Wait()
 		require.Empty(t, parked)
 
@@ -151,7 +151,7 @@ func TestAParkedCallerThatGivesUpLosesItsTurnOnlyUntilItIsUnparked(t *testing.T)
 		g := admission.New(1, 10)
 		_, err := g.Enter(t.Context(), time.Second, true)
 		require.NoError(t, err)
-		require.ErrorIs(t, g.Park(t.Context(), time.Second), admission.ErrTimeout)
+		require.ErrorIs(t, g.Park(t.Context(), time.Second, func() {}), admission.ErrTimeout)
 		require.ErrorIs(t, <-enter(t.Context(), g, time.Second), admission.ErrTimeout)
 		g.Unpark()
 		require.NoError(t, <-enter(t.Context(), g, time.Second))
