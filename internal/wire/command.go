@@ -68,18 +68,6 @@ func Bytes(b []byte) Parameter { return Parameter{kind: parameterBytes, bytes: b
 // Text is Bytes, given as a string: it has no character set either.
 func Text(s string) Parameter { return Parameter{kind: parameterText, text: s} }
 
-// Size is the number of bytes of the value.
-func (p Parameter) Size() int {
-	switch p.kind {
-	case parameterBytes:
-		return len(p.bytes)
-	case parameterText:
-		return len(p.text)
-	default:
-		return 8
-	}
-}
-
 // AppendQuit appends COM_QUIT.
 func AppendQuit(dst []byte) []byte { return append(dst, 1, 0, 0, 0, commandQuit) }
 
@@ -175,16 +163,6 @@ func AppendLiteralQuery(dst []byte, statement string, parameters []Parameter) (_
 		return dst[:start], false
 	}
 	return finish(append(dst, statement[from:]...), start), true
-}
-
-// LiteralSize is at least the number of bytes that a parameter takes as a literal.
-func LiteralSize(p Parameter) int {
-	switch p.kind {
-	case parameterBytes, parameterText:
-		return 2*p.Size() + len("X''")
-	default:
-		return len("-9223372036854775808")
-	}
 }
 
 const hexDigits = "0123456789ABCDEF"
