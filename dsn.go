@@ -53,7 +53,7 @@ func parseConfig(dsn string) (Config, error) {
 		p, ok := parameterOf(a.name)
 		switch {
 		case !ok:
-			return cfg, fmt.Errorf("unknown parameter %s", showable(a.name))
+			return cfg, fmt.Errorf("unknown parameter %s", showable(a.name, dsn))
 		case seen[a.name]:
 			return cfg, fmt.Errorf("%s is given twice", a.name)
 		case a.value == "":
@@ -112,7 +112,7 @@ func splitDSN(dsn string) ([]assignment, error) {
 	assignments = append(assignments, parameters...)
 	for i, a := range assignments {
 		if assignments[i].value, err = url.PathUnescape(a.value); err != nil {
-			return nil, fmt.Errorf("%s is not percent-encoded correctly", showable(a.name))
+			return nil, fmt.Errorf("%s is not percent-encoded correctly", showable(a.name, query))
 		}
 	}
 	hosts, err := splitHosts(authority, assignments)
@@ -128,11 +128,11 @@ func splitQuery(query string) ([]assignment, error) {
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return nil, fmt.Errorf("parameter %s has no value", showable(name))
+			return nil, fmt.Errorf("parameter %s has no value", showable(name, query))
 		}
 		// Most likely a wrong separator, which would hide the parameter behind it.
 		if strings.ContainsAny(value, "=;") {
-			return nil, fmt.Errorf(`%s: "=" and ";" in a value must be percent-encoded`, showable(name))
+			return nil, fmt.Errorf(`%s: "=" and ";" in a value must be percent-encoded`, showable(name, query))
 		}
 		assignments = append(assignments, assignment{name, value})
 	}
@@ -199,9 +199,11 @@ func present(assignments []assignment) []assignment {
 }
 
 // showable is the name of a parameter for an error, unless it is more likely a part of
-// something else.
-func showable(name string) string {
-	if plain(name, "_-", 40) {
+// something else: of a value, or, where the text gives a password as a parameter, of one
+// with an "&" that is not percent-encoded. The names that there are can always be shown.
+func showable(name, text string) string {
+	_, known := parameterOf(name)
+	if known || plain(name, "_-", 40) && !strings.Contains(strings.ToLower(text), "password=") {
 		return name
 	}
 	return "whose name is none"
