@@ -36,6 +36,18 @@ const (
 	StatementModeText StatementMode = "text"
 )
 
+// CoalesceMode says whether calls that are made at the same time may share a statement.
+type CoalesceMode string
+
+// The modes.
+const (
+	// CoalesceOn combines Get, Set, Touch and Delete calls that find every lane in use
+	// with others of their kind.
+	CoalesceOn CoalesceMode = "on"
+	// CoalesceOff gives every call statements, and a connection, of its own.
+	CoalesceOff CoalesceMode = "off"
+)
+
 // Config says where the server is, how connections are made and kept, and how
 // sessions are stored. The zero value plus a Database is usable. Connect, NewPool,
 // Open and NewStore copy it: later changes to a Config have no effect on what was
@@ -172,6 +184,22 @@ type Config struct {
 	TableName string
 	// TableNameMeta is the table of audiences and subjects, named likewise. "": TableName + "_meta".
 	TableNameMeta string
+	// Coalesce says whether calls that wait at the same moment are combined into
+	// statements of many rows: several times the throughput when there are more callers
+	// than connections, on fewer connections. A call that need not wait is not affected.
+	// "": CoalesceOn.
+	Coalesce CoalesceMode
+	// CoalesceMaxRows is how many calls one statement may serve. A larger one is cheaper
+	// for each call, and ends later for all of them. 0: 128, which is the most.
+	CoalesceMaxRows int
+	// CoalesceMaxBytes is how many bytes of keys and values a statement that serves
+	// several calls may carry; the server's max_allowed_packet bounds it too. 0: 1 MiB;
+	// from 1 KiB to 16 MiB.
+	CoalesceMaxBytes int
+	// CoalesceMaxLanes is how many connections the store may use for calls that can be
+	// combined. How many it does use follows from how the server answers. 0: PoolSize,
+	// which is the most.
+	CoalesceMaxLanes int
 	// CleanupInterval is how often expired sessions are removed in the background,
 	// give or take a fifth; never before 30 s have passed. 0: 1 min; negative: never.
 	CleanupInterval time.Duration
@@ -179,6 +207,8 @@ type Config struct {
 	// at most 10,000.
 	CleanupBatchSize int
 
+	// Trace is told of batches. nil: nobody is.
+	Trace *Trace
 	// Clock is the store's time. nil: time.Now. It must be safe for concurrent use.
 	Clock func() time.Time
 	// Logger gets what no caller can be told: findings about the schema, failures of

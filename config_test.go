@@ -32,6 +32,7 @@ func TestZeroConfigHasTheDocumentedDefaults(t *testing.T) {
 		MaxConnLifetime: 30 * time.Minute, MaxConnLifetimeJitter: 3 * time.Minute,
 		HealthCheckPeriod: 15 * time.Second, MaxConcurrentDials: 4,
 		TableName: "sessions", TableNameMeta: "sessions_meta",
+		Coalesce: mysqlsession.CoalesceOn, CoalesceMaxRows: 128, CoalesceMaxBytes: 1 << 20, CoalesceMaxLanes: 16,
 		CleanupInterval: time.Minute, CleanupBatchSize: 500,
 	}
 	if !reflect.DeepEqual(cfg, want) {
@@ -56,6 +57,7 @@ func TestDefaultsFollowTheFieldsTheyDependOn(t *testing.T) {
 		"health check at most 15 s":           {Config{KeepaliveTimeout: time.Hour}, func(c Config) any { return c.HealthCheckPeriod }, 15 * time.Second},
 		"health check without idle limit":     {Config{KeepaliveTimeout: -1}, func(c Config) any { return c.HealthCheckPeriod }, 15 * time.Second},
 		"dials are a quarter of the pool":     {Config{PoolSize: 100}, func(c Config) any { return c.MaxConcurrentDials }, 25},
+		"lanes are those of the pool":         {Config{PoolSize: 100}, func(c Config) any { return c.CoalesceMaxLanes }, 100},
 		"one dial in a small pool":            {Config{PoolSize: 1}, func(c Config) any { return c.MaxConcurrentDials }, 1},
 		"a negative backlog stays":            {Config{Backlog: -1}, func(c Config) any { return c.Backlog }, -1},
 		"a switched off read timeout stays":   {Config{ReadTimeout: -1}, func(c Config) any { return c.ReadTimeout }, time.Duration(-1)},
@@ -80,8 +82,8 @@ func TestDefaultsFollowTheFieldsTheyDependOn(t *testing.T) {
 func TestConfigsAtTheirBoundsAreAccepted(t *testing.T) {
 	cases := map[string]Config{
 		"zero":                   {},
-		"smallest":               {PoolSize: 1, MaxPacketSize: 1024, StatementCacheCapacity: 1, CleanupBatchSize: 1, MaxConcurrentDials: 1, MinIdleConns: 1},
-		"largest":                {PoolSize: 10_000, MaxPacketSize: 16 << 20, StatementCacheCapacity: 1024, CleanupBatchSize: 10_000, MaxConcurrentDials: 10_000, MinIdleConns: 10_000},
+		"smallest":               {PoolSize: 1, MaxPacketSize: 1024, StatementCacheCapacity: 1, CleanupBatchSize: 1, MaxConcurrentDials: 1, MinIdleConns: 1, CoalesceMaxRows: 1, CoalesceMaxBytes: 1024, CoalesceMaxLanes: 1},
+		"largest":                {PoolSize: 10_000, MaxPacketSize: 16 << 20, StatementCacheCapacity: 1024, CleanupBatchSize: 10_000, MaxConcurrentDials: 10_000, MinIdleConns: 10_000, CoalesceMaxRows: 128, CoalesceMaxBytes: 16 << 20, CoalesceMaxLanes: 10_000},
 		"shortest":               {ConnectTimeout: time.Millisecond, SendTimeout: time.Millisecond, ReadTimeout: time.Millisecond, LockWaitTimeout: time.Second, KeepaliveTimeout: time.Millisecond, MaxConnLifetime: time.Millisecond, HealthCheckPeriod: time.Millisecond, CleanupInterval: time.Millisecond},
 		"longest":                {ConnectTimeout: oneDay, SendTimeout: oneDay, ReadTimeout: oneDay, LockWaitTimeout: time.Hour, KeepaliveTimeout: 365 * oneDay, MaxConnLifetime: 365 * oneDay, HealthCheckPeriod: 365 * oneDay, CleanupInterval: 365 * oneDay},
 		"switched off":           {SendTimeout: -1, ReadTimeout: -1, KeepaliveTimeout: -1, MaxConnLifetime: -1, CleanupInterval: -1, Backlog: -1},
@@ -195,6 +197,10 @@ var brokenRules = []struct {
 	{Config{TableName: "t", TableNameMeta: "t"}, `TableNameMeta is "t", must be another table than TableName, which is "t"`},
 	{Config{TableName: "t", TableNameMeta: "T"}, `TableNameMeta is "T", must be another table`},
 	{Config{Database: "d", TableName: "t", TableNameMeta: "d.t"}, `TableNameMeta is "d.t", must be another table`},
+	{Config{Coalesce: "maybe"}, `Coalesce is "maybe", must be "on" or "off"`},
+	{Config{CoalesceMaxRows: 129}, `CoalesceMaxRows is 129, must be from 1 to 128`},
+	{Config{CoalesceMaxBytes: 1000}, `CoalesceMaxBytes is 1000, must be from 1024 to 16777216`},
+	{Config{PoolSize: 8, CoalesceMaxLanes: 9}, `CoalesceMaxLanes is 9, must be from 1 to PoolSize, which is 8`},
 	{Config{CleanupInterval: 60}, `CleanupInterval is 60ns, must be from 1ms`},
 	{Config{CleanupInterval: 365*oneDay + 1}, `CleanupInterval is 8760h`},
 	{Config{CleanupBatchSize: -1}, `CleanupBatchSize is -1, must be from 1 to 10000`},
@@ -284,10 +290,12 @@ func fullConfig() Config {
 		Pool: "main pool & more=1", PoolSize: 30, Backlog: -1, KeepaliveTimeout: 90 * time.Second, MinIdleConns: 2,
 		MaxConnLifetime: time.Hour, MaxConnLifetimeJitter: time.Minute, HealthCheckPeriod: 2 * time.Second, MaxConcurrentDials: 3,
 		TableName: "a.web", TableNameMeta: "a.web_meta", CleanupInterval: 2 * time.Minute, CleanupBatchSize: 100,
+		Coalesce: mysqlsession.CoalesceOff, CoalesceMaxRows: 32, CoalesceMaxBytes: 1 << 16, CoalesceMaxLanes: 4,
 	}
 	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }
 	cfg.BeforeConnect = func(context.Context, *Config) error { return nil }
 	cfg.AfterConnect = func(context.Context, *mysqlsession.Conn) error { return nil }
+	cfg.Trace = &mysqlsession.Trace{}
 	cfg.Clock = time.Now
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	return cfg

@@ -50,6 +50,10 @@ func (cfg Config) withDefaults() Config {
 
 	cfg.TableName = cmp.Or(cfg.TableName, "sessions")
 	cfg.TableNameMeta = cmp.Or(cfg.TableNameMeta, cfg.TableName+"_meta")
+	cfg.Coalesce = cmp.Or(cfg.Coalesce, CoalesceOn)
+	cfg.CoalesceMaxRows = cmp.Or(cfg.CoalesceMaxRows, 128)
+	cfg.CoalesceMaxBytes = cmp.Or(cfg.CoalesceMaxBytes, 1<<20)
+	cfg.CoalesceMaxLanes = cmp.Or(cfg.CoalesceMaxLanes, cfg.PoolSize)
 	cfg.CleanupInterval = cmp.Or(cfg.CleanupInterval, time.Minute)
 	cfg.CleanupBatchSize = cmp.Or(cfg.CleanupBatchSize, 500)
 

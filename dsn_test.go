@@ -245,7 +245,7 @@ func everyByte() string {
 }
 
 // inexpressible are the fields of Config that a string cannot hold.
-var inexpressible = []string{"DialFunc", "TLSConfig", "BeforeConnect", "AfterConnect", "Clock", "Logger"}
+var inexpressible = []string{"DialFunc", "TLSConfig", "BeforeConnect", "AfterConnect", "Clock", "Logger", "Trace"}
 
 // expressible is cfg without them.
 func expressible(cfg Config) Config {

@@ -19,14 +19,16 @@ func (s *Store) Touch(ctx context.Context, name, key string, ttl time.Duration) 
 	if err != nil {
 		return &callError{"touch", err}
 	}
-	return s.do(ctx, "touch", func(c *Conn, _ *schema) error {
-		if err := checkExpiry(c, expires); err != nil {
-			return err
-		}
-		var room [5]wire.Parameter
-		parameters := append(sessionParameters(append(room[:0], wire.Int(expires)), name, key), wire.Int(now))
-		return c.change(ctx, s.texts.touchSession, parameters)
-	})
+	return s.call(ctx, kindTouch, &put{name: name, key: key, now: now, expires: expires})
+}
+
+func (s *Store) touch(ctx context.Context, c *Conn, p *put) error {
+	if err := checkExpiry(c, p.expires); err != nil {
+		return err
+	}
+	var room [5]wire.Parameter
+	parameters := append(sessionParameters(append(room[:0], wire.Int(p.expires)), p.name, p.key), wire.Int(p.now))
+	return c.change(ctx, s.texts.touchSession, parameters)
 }
 
 // Delete removes a session and its metadata. Deleting what is not there is no error.
@@ -34,14 +36,15 @@ func (s *Store) Delete(ctx context.Context, name, key string) error {
 	if err := checkSession(name, key); err != nil {
 		return &callError{"delete", err}
 	}
-	err := s.do(ctx, "delete", func(c *Conn, _ *schema) error {
-		var room [3]wire.Parameter
-		return c.change(ctx, s.texts.deleteSession, sessionParameters(room[:0], name, key))
-	})
-	if err == ErrNotFound {
-		return nil
+	if err := s.call(ctx, kindDelete, &put{name: name, key: key}); err != ErrNotFound {
+		return err
 	}
-	return err
+	return nil
+}
+
+func (s *Store) delete(ctx context.Context, c *Conn, p *put) error {
+	var room [3]wire.Parameter
+	return c.change(ctx, s.texts.deleteSession, sessionParameters(room[:0], p.name, p.key))
 }
 
 // change runs one statement that writes. ErrNotFound if it matched no row.

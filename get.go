@@ -2,6 +2,7 @@ package mysqlsession
 
 import (
 	"context"
+	"slices"
 
 	"github.com/mysqlsession/mysqlsession/internal/wire"
 )
@@ -13,21 +14,16 @@ func (s *Store) Get(ctx context.Context, name, key string) ([]byte, error) {
 	if err := checkSession(name, key); err != nil {
 		return nil, &callError{"get", err}
 	}
-	var value []byte
-	err := s.do(ctx, "get", func(c *Conn, _ *schema) (err error) {
-		value, err = s.get(ctx, c, name, key)
-		return err
-	})
-	if err != nil {
+	p := put{name: name, key: key, now: s.now()}
+	if err := s.call(ctx, kindGet, &p); err != nil {
 		return nil, err
 	}
-	return value, nil
+	return p.value, nil
 }
 
-func (s *Store) get(ctx context.Context, c *Conn, name, key string) ([]byte, error) {
+func (s *Store) get(ctx context.Context, c *Conn, name, key string, now int64) ([]byte, error) {
 	var value []byte
 	found, null := false, false
-	now := s.now()
 	parameters := [...]wire.Parameter{wire.Text(key), wire.Int(now)}
 	requests := [...]request{{
 		statement: s.texts.selectValue, parameters: parameters[:], columns: 3,
@@ -84,8 +80,9 @@ func (s *Store) tooLargeToRead() error {
 	return detail(ErrPacketTooLarge, "a value of more than %d bytes", s.largestValue())
 }
 
-// GetMany returns the values of those of the sessions that are live, by id. They come from
-// one moment for each 128 ids. An id may be given twice. Errors are those of Get. With
+// GetMany returns the values of those of the sessions that are live, by id, read by the
+// same statements as calls of Get that are combined: one for each 128 ids, and one for each
+// value over 64 KiB. An id may be given twice. Errors are those of Get. With
 // ErrPacketTooLarge, for values that other programs stored, all others are returned too.
 func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[string][]byte, error) {
 	for _, key := range keys {
@@ -95,21 +92,24 @@ func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[st
 	}
 	values := make(map[string][]byte, len(keys))
 	var tooLarge error
-	for len(keys) > 0 {
-		n := min(len(keys), ladderTop)
-		err := s.do(ctx, "get many", func(c *Conn, _ *schema) error {
-			return s.fetch(ctx, c, name, keys[:n], func(key string, value []byte, _ int64) {
-				if value == nil {
-					tooLarge = &callError{"get many", s.tooLargeToRead()}
-					return
-				}
-				values[key] = value
-			})
-		})
+	for some := range slices.Chunk(keys, ladderTop) {
+		list, tasks := make([]task, len(some)), make([]*task, len(some))
+		for i, key := range some {
+			list[i].put = put{name: name, key: key, now: s.now()}
+			tasks[i] = &list[i]
+		}
+		err := s.do(ctx, "get many", func(c *Conn, _ *schema) error { return s.gets(ctx, c, tasks, new([]wire.Parameter)) })
 		if err != nil {
 			return nil, err
 		}
-		keys = keys[n:]
+		for _, t := range tasks {
+			switch {
+			case t.err == nil:
+				values[t.key] = t.value
+			case t.err != ErrNotFound:
+				tooLarge = &callError{"get many", t.err}
+			}
+		}
 	}
 	return values, tooLarge
 }

@@ -31,7 +31,7 @@ type layer struct {
 var layers = []layer{
 	{"leaves", []string{
 		"doc.go", "config.go", "defaults.go", "validate.go", "redact.go", "dsn.go", "parameters.go", "tls.go",
-		"errors.go", "servererrors.go", "server.go", "pause.go",
+		"errors.go", "servererrors.go", "server.go", "pause.go", "trace.go",
 	}, nil},
 	{"connection", []string{
 		"conn.go", "dial.go", "exchange.go", "prepare.go", "query.go", "transaction.go", "liveness_*.go",
@@ -41,7 +41,7 @@ var layers = []layer{
 	{"input", []string{"input.go"}, []string{"leaves", "connection"}},
 	{"schema", []string{"schema.go", "check.go", "migrate.go", "migrationplan.go"}, []string{"leaves", "connection", "statements", "input"}},
 	{"store", []string{
-		"store.go", "get.go", "set.go", "update.go", "expire.go", "subject.go", "walk.go", "cleanup.go",
+		"store.go", "call.go", "lane.go", "batch.go", "batchtransaction.go", "get.go", "set.go", "update.go", "expire.go", "subject.go", "walk.go", "cleanup.go",
 	}, []string{"leaves", "connection", "pool", "statements", "input", "schema"}},
 }
 

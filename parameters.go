@@ -56,6 +56,10 @@ var parameterTable = []parameter{
 	{"max_conn_lifetime_jitter", "MaxConnLifetimeJitter", func(c *Config) any { return &c.MaxConnLifetimeJitter }},
 	{"health_check_period", "HealthCheckPeriod", func(c *Config) any { return &c.HealthCheckPeriod }},
 	{"max_concurrent_dials", "MaxConcurrentDials", func(c *Config) any { return &c.MaxConcurrentDials }},
+	{"coalesce", "Coalesce", func(c *Config) any { return &c.Coalesce }},
+	{"coalesce_max_rows", "CoalesceMaxRows", func(c *Config) any { return &c.CoalesceMaxRows }},
+	{"coalesce_max_bytes", "CoalesceMaxBytes", func(c *Config) any { return &c.CoalesceMaxBytes }},
+	{"coalesce_max_lanes", "CoalesceMaxLanes", func(c *Config) any { return &c.CoalesceMaxLanes }},
 	{"cleanup_interval", "CleanupInterval", func(c *Config) any { return &c.CleanupInterval }},
 	{"cleanup_batch_size", "CleanupBatchSize", func(c *Config) any { return &c.CleanupBatchSize }},
 }
@@ -89,6 +93,8 @@ func (p *parameter) set(cfg *Config, text string) error {
 		*field = SSLMode(strings.ToLower(text))
 	case *StatementMode:
 		*field = StatementMode(strings.ToLower(text))
+	case *CoalesceMode:
+		*field = CoalesceMode(strings.ToLower(text))
 	case *[]string:
 		*field = strings.Split(text, ",")
 	case *bool:
@@ -123,6 +129,8 @@ func (p *parameter) value(cfg *Config) any {
 	case *SSLMode:
 		return unlessZero(string(*field))
 	case *StatementMode:
+		return unlessZero(string(*field))
+	case *CoalesceMode:
 		return unlessZero(string(*field))
 	case *[]string:
 		return unlessZero(strings.Join(*field, ","))

@@ -48,6 +48,8 @@ type Pool struct {
 		maxIdle, maxLifetime, dead, broken                  atomic.Int64
 	}
 
+	groups groupStats // of the stores that combine calls
+
 	// mu guards members and closing; nothing blocks under it.
 	mu      sync.Mutex
 	members map[*pooled]struct{}
@@ -299,8 +301,22 @@ func (p *Pool) takeBack(m *pooled) {
 // it led to a server that takes no writes, and so do the others.
 func (p *Pool) renew(m *pooled) { p.epoch.CompareAndSwap(m.epoch, m.epoch+1) }
 
+// join counts a caller that waits, elsewhere, for what a connection will do for it, until
+// depart.
+func (p *Pool) join() error { return gateError(context.Background(), p.gate.Join()) }
+
+func (p *Pool) depart(callers int) { p.gate.Depart(callers) }
+
+// keeps reports whether whoever has the connection may go on with it: it is fit, and
+// nobody waits for one.
+func (p *Pool) keeps(m *pooled) bool {
+	return m.conn.reusable() && m.epoch == p.epoch.Load() && !m.expired() && !p.gate.Contended()
+}
+
 func gateError(ctx context.Context, err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, admission.ErrFull):
 		return ErrBacklogFull
 	case errors.Is(err, admission.ErrTimeout):
@@ -379,7 +395,7 @@ func (p *Pool) fill(ctx context.Context) {
 
 // Stat returns a snapshot of the pool's figures.
 func (p *Pool) Stat() Stat {
-	conns, gate := p.conns.Stat(), p.gate.Stat()
+	conns, gate, groups := p.conns.Stat(), p.gate.Stat(), p.groups.sum()
 	return Stat{
 		Pool:                    p.config.Pool,
 		MaxConns:                p.config.PoolSize,
@@ -401,6 +417,12 @@ func (p *Pool) Stat() Stat {
 		MaxLifetimeDestroyCount: p.stat.maxLifetime.Load(),
 		DeadDestroyCount:        p.stat.dead.Load(),
 		BrokenDestroyCount:      p.stat.broken.Load(),
+		Lanes:                   groups.Lanes,
+		MaxLanes:                groups.LaneLimit,
+		LoneCallCount:           groups.Alone,
+		BatchCount:              groups.Batches,
+		BatchedCallCount:        groups.Calls,
+		BatchWaitTime:           groups.WaitTime,
 	}
 }
 

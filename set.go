@@ -1,6 +1,7 @@
 package mysqlsession
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -21,9 +22,10 @@ func (s *Store) Set(ctx context.Context, name, key string, value []byte, ttl tim
 	if err := p.check(s, ttl, opts); err != nil {
 		return &callError{"set", err}
 	}
-	return s.do(ctx, "set", func(c *Conn, shape *schema) error {
-		return s.set(ctx, c, shape, &p)
-	})
+	if p.old != "" || p.mustExist || len(p.metadata) > 0 {
+		return s.call(ctx, kindTransaction, &p)
+	}
+	return s.call(ctx, kindSet, &p)
 }
 
 // put is one session to be stored, with its input checked.
@@ -116,43 +118,24 @@ func (s *Store) sessionRequest(c *Conn, p *put, room []wire.Parameter) request {
 		return request{statement: s.texts.replaceSession, parameters: parameters}
 	}
 	return request{
-		statement:  s.texts.upsertSession[dialect(c.server.rowAlias())],
+		statement:  s.texts.upsertSessions[dialect(c.server.rowAlias())].of(1),
 		parameters: append(room, wire.Text(p.key), wire.Text(p.name), wire.Bytes(p.value), wire.Int(p.expires)),
 	}
 }
 
 // setAll stores the session, ends the one that it replaces, and adds metadata, in one
-// transaction. Rows are locked in the order of their ids, so that two of these cannot
-// wait for one another.
+// transaction.
 func (s *Store) setAll(ctx context.Context, c *Conn, shape *schema, p *put) error {
-	requests := make([]request, 1, 8)
-	requests[0] = beginRequest()
-	live := 0 // the request that must have matched a row, if there is one
-	session := s.sessionRequest(c, p, nil)
-	switch {
-	case p.old == "":
-		requests = append(requests, session)
-		live = 1
-	case p.old < p.key:
-		requests = append(requests, s.endRequest(c, p), session)
-		live = 1
-	default:
-		requests = append(requests, session, s.endRequest(c, p))
-		live = 2
-	}
 	if len(p.metadata) > 0 {
 		if err := s.allow(ctx, c, shape, p.metadataFits); err != nil {
 			return err
 		}
-		requests = s.appendMetadata(requests, c, p)
 	}
-	return c.transact(ctx, requests, func() error {
-		// Without its session, metadata has failed on the foreign key.
-		if o := &c.outcomes[live]; p.mustExist && o.done() && o.result.RowsAffected == 0 {
-			return ErrNotFound
-		}
-		return nil
-	})
+	t := task{put: *p}
+	if err := s.transactAll(ctx, c, []*task{&t}); err != errSomeMissing {
+		return cmp.Or(err, t.err)
+	}
+	return ErrNotFound
 }
 
 // endRequest brings the old session's expiry forward. An end after the server's last
@@ -166,26 +149,30 @@ func (s *Store) endRequest(c *Conn, p *put) request {
 	return request{statement: s.texts.endSession, parameters: parameters}
 }
 
-// appendMetadata appends the statements that add the metadata, few rows' sizes to keep
-// the prepared statements few.
-func (s *Store) appendMetadata(requests []request, c *Conn, p *put) []request {
-	sorted := slices.SortedFunc(slices.Values(p.metadata), func(a, b Metadata) int {
-		if order := strings.Compare(a.Audience, b.Audience); order != 0 {
-			return order
-		}
-		return strings.Compare(a.Subject, b.Subject)
+// metadataRow is a row of the table of metadata.
+type metadataRow struct {
+	Metadata
+	key string
+}
+
+// appendMetadata appends the statements that add the rows, in few sizes to keep the
+// prepared statements few.
+func (s *Store) appendMetadata(requests []request, c *Conn, rows []metadataRow) []request {
+	slices.SortFunc(rows, func(a, b metadataRow) int {
+		return cmp.Or(strings.Compare(a.Audience, b.Audience), strings.Compare(a.Subject, b.Subject), strings.Compare(a.key, b.key))
 	})
-	parameters := make([]wire.Parameter, 0, 3*len(sorted))
-	for _, m := range sorted {
-		parameters = append(parameters, wire.Text(m.Audience), wire.Text(m.Subject), wire.Text(p.key))
-	}
-	for len(parameters) > 0 {
-		n := rungDown(len(parameters) / 3)
+	rows = slices.Compact(rows)
+	for len(rows) > 0 {
+		n := rungDown(len(rows))
+		parameters := make([]wire.Parameter, 0, 3*n)
+		for _, r := range rows[:n] {
+			parameters = append(parameters, wire.Text(r.Audience), wire.Text(r.Subject), wire.Text(r.key))
+		}
 		requests = append(requests, request{
 			statement:  s.texts.upsertMetadata[dialect(c.server.rowAlias())].of(n),
-			parameters: parameters[:3*n],
+			parameters: parameters,
 		})
-		parameters = parameters[3*n:]
+		rows = rows[n:]
 	}
 	return requests
 }

@@ -1,6 +1,11 @@
 package mysqlsession
 
-import "time"
+import (
+	"sync"
+	"time"
+
+	"github.com/mysqlsession/mysqlsession/internal/coalesce"
+)
 
 // Stat is a snapshot of a pool. Counts and durations are since the pool was made.
 type Stat struct {
@@ -13,7 +18,8 @@ type Stat struct {
 	AcquiredConns     int // that callers have
 	ConstructingConns int // being opened
 
-	// Waiting is how many callers wait for a connection now, MaxWaiting how many may.
+	// Waiting is how many callers wait now, for a connection or for a lane, MaxWaiting how
+	// many may.
 	Waiting    int
 	MaxWaiting int
 
@@ -37,4 +43,56 @@ type Stat struct {
 	MaxLifetimeDestroyCount int64
 	DeadDestroyCount        int64
 	BrokenDestroyCount      int64
+
+	// Calls that can be combined, of all stores on the pool. Lanes are the connections in
+	// use by them now, MaxLanes how many may be as things are.
+	Lanes    int
+	MaxLanes int
+	// LoneCallCount counts calls that found a lane free, BatchCount batches,
+	// BatchedCallCount the calls in them, BatchWaitTime what those had spent waiting for a
+	// lane. BatchedCallCount / BatchCount is the rows of a batch.
+	LoneCallCount    int64
+	BatchCount       int64
+	BatchedCallCount int64
+	BatchWaitTime    time.Duration
+}
+
+// groupStats adds up what the stores on a pool do.
+type groupStats struct {
+	mu   sync.Mutex // guards what follows; nothing but other groups' locks is taken under it
+	now  map[*coalesceSource]struct{}
+	past coalesce.Stat // of stores that were closed
+}
+
+// coalesceSource is one store's figures.
+type coalesceSource struct{ stat func() coalesce.Stat }
+
+// add takes a store in until forget is called.
+func (g *groupStats) add(stat func() coalesce.Stat) (forget func()) {
+	source := &coalesceSource{stat}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.now == nil {
+		g.now = make(map[*coalesceSource]struct{})
+	}
+	g.now[source] = struct{}{}
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if _, ok := g.now[source]; ok {
+			delete(g.now, source)
+			g.past.Add(stat())
+			g.past.Waiting, g.past.Lanes, g.past.LaneLimit = 0, 0, 0
+		}
+	}
+}
+
+func (g *groupStats) sum() coalesce.Stat {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	total := g.past
+	for source := range g.now {
+		total.Add(source.stat())
+	}
+	return total
 }

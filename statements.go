@@ -29,6 +29,19 @@ var ladder = [...]int{1, 2, 4, 8, 16, 32, 64, 128}
 // ladderTop is the most rows of one statement.
 const ladderTop = 128
 
+// largeValue is the largest value, in bytes, that is read beside others. A reply of 128 rows
+// then has at most 8 MiB, which arrives well within ReadTimeout, and nobody's large value
+// keeps it from the neighbours. Larger ones are read after that, by statements of their own.
+const largeValue = 64 << 10
+
+// largestBeside is the largest value that is read by a statement for n sessions.
+func largestBeside(n, largest int) int {
+	if n == 1 {
+		return largest
+	}
+	return min(largest, largeValue)
+}
+
 // rungUp is the smallest size that holds n rows, for lists that can be filled up.
 func rungUp(n int) int {
 	for _, size := range ladder {
@@ -65,14 +78,21 @@ func selectSessions(t tables, n, limit int) string {
 // selectValue is selectSessions for one session, without its expiry. It leaves rows of
 // old tables that have no value to selectLength: looking for them costs every read some
 // four percent.
-func selectValue(t tables, limit int) string {
+func selectValue(t tables, limit int) string { return selectValues(t, 1, limit) }
+
+func selectValues(t tables, n, limit int) string {
 	return "SELECT sid, name, IF(LENGTH(data) > " + strconv.Itoa(limit) + ", NULL, data) FROM " + t.sessions +
-		" WHERE sid = ? AND exp >= FROM_UNIXTIME(?)"
+		" WHERE " + among(n) + " AND exp >= FROM_UNIXTIME(?)"
 }
 
 // selectLength tells a value that is too large from none: parameters are the session and now.
 func selectLength(t tables) string {
 	return "SELECT LENGTH(data) FROM " + t.sessions + " WHERE " + isSession + " AND " + isLive
+}
+
+// amongExactly is among with the comparison of bytes that isSession makes.
+func amongExactly(n int) string {
+	return among(n) + " AND CAST(sid AS BINARY) IN (" + repeat("?", n) + ")"
 }
 
 func among(n int) string {
@@ -125,6 +145,12 @@ func touchSession(t tables) string {
 	return "UPDATE " + t.sessions + " SET exp = FROM_UNIXTIME(?) WHERE " + isSession + " AND " + isLive
 }
 
+// touchSessions moves the expiry of those of n sessions of a name that are live: parameters
+// are expiry, the ids twice, name, now.
+func touchSessions(t tables, n int) string {
+	return "UPDATE " + t.sessions + " SET exp = FROM_UNIXTIME(?) WHERE " + amongExactly(n) + " AND CAST(name AS BINARY) = ? AND " + isLive
+}
+
 // endSession brings an expiry forward, never back: parameters are expiry and session.
 func endSession(t tables) string {
 	return "UPDATE " + t.sessions + " SET exp = LEAST(exp, FROM_UNIXTIME(?)) WHERE " + isSession
@@ -139,6 +165,12 @@ func deleteSession(t tables) string { return "DELETE FROM " + t.sessions + " WHE
 // deleteSessions removes n sessions of a name: parameters are the ids and the name.
 func deleteSessions(t tables, n int) string {
 	return "DELETE FROM " + t.sessions + " WHERE " + among(n) + " AND CAST(name AS BINARY) = ?"
+}
+
+// deleteExactly is deleteSessions for ids that were not read from the table: an old table
+// may hold them in other case. Parameters are the ids twice and the name.
+func deleteExactly(t tables, n int) string {
+	return "DELETE FROM " + t.sessions + " WHERE " + amongExactly(n) + " AND CAST(name AS BINARY) = ?"
 }
 
 // selectSubject reads a page of a subject's sessions, in the order of their ids:

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mysqlsession/mysqlsession/internal/coalesce"
 )
 
 // Store keeps sessions in two tables: one of ids, names, values and expiries, one of the
@@ -33,6 +35,11 @@ type Store struct {
 	shape   atomic.Pointer[schema] // nil: to be read
 	checked atomic.Bool            // findings were logged
 	looked  atomic.Int64           // when lookAgain last said yes, in Unix seconds
+
+	// group combines calls; nil if they are not to be combined.
+	group  *coalesce.Group[task]
+	calls  sync.Pool // of *coalesce.Call[task], to be used again
+	forget func()    // has the pool's Stat forget the group
 
 	closed   atomic.Bool
 	stop     context.CancelFunc // ends the background work
@@ -94,6 +101,10 @@ func NewStore(pool *Pool, cfg Config) (*Store, error) {
 	s := &Store{pool: pool, config: &cfg}
 	s.tables = tables{sessions: quoteTable(cfg.TableName), metadata: quoteTable(cfg.TableNameMeta)}
 	s.texts = newTexts(s.tables, s.largestValue())
+	if cfg.Coalesce == CoalesceOn {
+		s.group = s.newGroup()
+		s.forget = pool.groups.add(s.group.Stat)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if cfg.CleanupInterval > 0 {
@@ -105,14 +116,21 @@ func NewStore(pool *Pool, cfg Config) (*Store, error) {
 // Pool is the store's pool.
 func (s *Store) Pool() *Pool { return s.pool }
 
-// Close ends the background work, waits for it, and closes the pool if Open made it.
-// Closing again does nothing.
+// Close ends the background work, waits for it, and closes the pool if Open made it. Calls
+// that wait to be combined get ErrClosed at once; batches that are being run have 5 s to
+// end. Closing again does nothing.
 func (s *Store) Close() error {
 	s.closed.Store(true)
 	s.stop()
-	s.finished.Wait()
+	if s.group != nil {
+		s.finished.Go(s.group.Close)
+	}
 	if s.owned {
-		return s.pool.Close()
+		_ = s.pool.Close() // always nil
+	}
+	s.finished.Wait()
+	if s.group != nil {
+		s.forget()
 	}
 	return nil
 }
@@ -137,9 +155,19 @@ func (s *Store) do(ctx context.Context, operation string, work func(c *Conn, sha
 }
 
 func (s *Store) run(ctx context.Context, operation string, counted bool, work func(c *Conn, shape *schema) error) error {
+	err := persist(ctx, func() (error, bool) { return s.attempt(ctx, counted, work) })
+	if err == nil || err == ErrNotFound {
+		return err
+	}
+	return s.failure(operation, err)
+}
+
+// persist attempts something until it is done, or another attempt cannot help. An attempt
+// says, too, whether the server is a MariaDB, whose codes mean other things.
+func persist(ctx context.Context, attempt func() (err error, mariadb bool)) error {
 	var conflicts, fresh int
 	for {
-		err, mariadb := s.attempt(ctx, counted, work)
+		err, mariadb := attempt()
 		if err == nil || err == ErrNotFound {
 			return err
 		}
@@ -147,20 +175,20 @@ func (s *Store) run(ctx context.Context, operation string, counted bool, work fu
 		case retry == remedyAgain && conflicts < conflictAttempts-1:
 			conflicts++
 			if !pause(ctx, rand.N(time.Millisecond<<(2*conflicts))) {
-				return s.failure(operation, &causeError{ctx.Err(), err})
+				return &causeError{ctx.Err(), err}
 			}
 		case (retry == remedyElsewhere || retry == remedyPrepare) && fresh < freshAttempts-1:
 			fresh++
 		default:
-			return s.failure(operation, err)
+			return err
 		}
 		if ctx.Err() != nil {
-			return s.failure(operation, &causeError{ctx.Err(), err})
+			return &causeError{ctx.Err(), err}
 		}
 	}
 }
 
-// attempt runs the work once.
+// attempt runs the work once, on a connection of the pool's.
 func (s *Store) attempt(ctx context.Context, counted bool, work func(c *Conn, shape *schema) error) (err error, mariadb bool) {
 	if s.closed.Load() {
 		return ErrClosed, false
@@ -176,6 +204,13 @@ func (s *Store) attempt(ctx context.Context, counted bool, work func(c *Conn, sh
 		}
 		s.pool.release(m, hold)
 	}()
+	err = s.workOn(ctx, m, work)
+	done = true
+	return err, m.conn.server.mariadb
+}
+
+// workOn runs the work on a connection that is held.
+func (s *Store) workOn(ctx context.Context, m *pooled, work func(c *Conn, shape *schema) error) error {
 	shape, err := s.schemaOn(ctx, m.conn)
 	if err == nil {
 		err = work(m.conn, shape)
@@ -183,8 +218,7 @@ func (s *Store) attempt(ctx context.Context, counted bool, work func(c *Conn, sh
 	if err != nil && errors.Is(err, ErrNotWritable) {
 		s.pool.renew(m)
 	}
-	done = true
-	return err, m.conn.server.mariadb
+	return err
 }
 
 // finalError is an error that another attempt would only repeat.

@@ -4,16 +4,19 @@ package mysqlsession
 type texts struct {
 	selectValue     string
 	selectLength    string
+	selectValues    rungs
 	selectSessions  rungs
-	upsertSession   [2]string // indexed by dialect
+	upsertSessions  [2]rungs // indexed by dialect
 	upsertMetadata  [2]rungs
 	replaceSession  string
 	exchangeSession string
 	touchSession    string
+	touchSessions   rungs
 	endSession      string
 	endLiveSession  string
 	deleteSession   string
 	deleteSessions  rungs
+	deleteExactly   rungs
 	selectSubject   string
 	selectPage      string
 	selectExpired   string
@@ -45,21 +48,24 @@ func newTexts(t tables, largestValue int) texts {
 	x := texts{
 		selectValue:     selectValue(t, largestValue),
 		selectLength:    selectLength(t),
+		selectValues:    makeRungs(func(n int) string { return selectValues(t, n, largestBeside(n, largestValue)) }),
 		selectSessions:  makeRungs(func(n int) string { return selectSessions(t, n, largestValue) }),
 		replaceSession:  replaceSession(t),
 		exchangeSession: exchangeSession(t),
 		touchSession:    touchSession(t),
+		touchSessions:   makeRungs(func(n int) string { return touchSessions(t, n) }),
 		endSession:      endSession(t),
 		endLiveSession:  endLiveSession(t),
 		deleteSession:   deleteSession(t),
 		deleteSessions:  makeRungs(func(n int) string { return deleteSessions(t, n) }),
+		deleteExactly:   makeRungs(func(n int) string { return deleteExactly(t, n) }),
 		selectSubject:   selectSubject(t),
 		selectPage:      selectPage(t),
 		selectExpired:   selectExpired(t),
 		deleteExpired:   makeRungs(func(n int) string { return deleteExpired(t, n) }),
 	}
 	for _, rowAlias := range []bool{false, true} {
-		x.upsertSession[dialect(rowAlias)] = upsertSessions(t, 1, rowAlias)
+		x.upsertSessions[dialect(rowAlias)] = makeRungs(func(n int) string { return upsertSessions(t, n, rowAlias) })
 		x.upsertMetadata[dialect(rowAlias)] = makeRungs(func(n int) string { return upsertMetadata(t, n, rowAlias) })
 	}
 	return x

@@ -91,6 +91,10 @@ func (cfg *Config) brokenRule() *rule {
 		{"TableName", c.TableName, validTableName(c.TableName), `"name" or "database.name", each 1 to 64 letters, digits, "_" and "$"`},
 		{"TableNameMeta", c.TableNameMeta, validTableName(c.TableNameMeta), `"name" or "database.name", each 1 to 64 letters, digits, "_" and "$"`},
 		{"TableNameMeta", c.TableNameMeta, !strings.EqualFold(c.inDatabase(c.TableNameMeta), c.inDatabase(c.TableName)), fmt.Sprintf("another table than TableName, which is %q; servers may take no notice of case", c.TableName)},
+		{"Coalesce", string(c.Coalesce), c.Coalesce == CoalesceOn || c.Coalesce == CoalesceOff, fmt.Sprintf("%q or %q", CoalesceOn, CoalesceOff)},
+		between("CoalesceMaxRows", c.CoalesceMaxRows, 1, 128),
+		between("CoalesceMaxBytes", c.CoalesceMaxBytes, 1<<10, 16<<20),
+		{"CoalesceMaxLanes", c.CoalesceMaxLanes, c.CoalesceMaxLanes >= 1 && c.CoalesceMaxLanes <= c.PoolSize, fmt.Sprintf("from 1 to PoolSize, which is %d", c.PoolSize)},
 		limit("CleanupInterval", c.CleanupInterval, longestPeriod),
 		between("CleanupBatchSize", c.CleanupBatchSize, 1, 10_000),
 	}

@@ -166,6 +166,36 @@ func (g *Gate) wait(ctx context.Context, limit time.Duration, w *waiter, place *
 	return err
 }
 
+// Join counts one more that waits, elsewhere, for what a holder will do for it. It takes
+// room in the backlog as a counted waiter does, until Depart.
+func (g *Gate) Join() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.closed:
+		return ErrClosed
+	case g.waiting >= g.backlog:
+		g.stat.Full++
+		return ErrFull
+	}
+	g.waiting++
+	return nil
+}
+
+// Depart says that so many of those that joined do not wait any more.
+func (g *Gate) Depart(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting -= n
+}
+
+// Contended reports whether anybody waits to enter.
+func (g *Gate) Contended() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.queue.Len() > 0
+}
+
 // Leave ends a hold. The one that has waited longest gets its turn.
 func (g *Gate) Leave() {
 	g.mu.Lock()
@@ -194,9 +224,11 @@ func (g *Gate) Close() {
 	for e := g.queue.Front(); e != nil; e = g.queue.Front() {
 		w := g.queue.Remove(e).(*waiter)
 		w.refused = true
+		if w.counted {
+			g.waiting--
+		}
 		close(w.admitted)
 	}
-	g.waiting = 0
 }
 
 // Stat returns a snapshot.

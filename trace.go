@@ -1,0 +1,23 @@
+package mysqlsession
+
+import "time"
+
+// Trace is a set of hooks. Each may be nil, which costs a branch. A hook is called from the
+// goroutine that does the work, several at a time: it must be quick, safe for concurrent
+// use, and must not call the store.
+type Trace struct {
+	// Batch is called when a batch has ended, before its callers go on.
+	Batch func(BatchInfo)
+}
+
+// BatchInfo is what became of calls that were served together.
+type BatchInfo struct {
+	Pool      string        // the pool's name
+	Operation string        // "get", "set", "touch" or "delete"
+	Calls     int           // how many the batch served; 1 if a call had to wait and found no company
+	Wait      time.Duration // how long the first of them had waited
+	Duration  time.Duration // from when the batch was taken until the last reply
+	// Err is why the calls could not be served together. If it may have been one call's
+	// error, each was then run by itself, and has a result of its own.
+	Err error
+}
