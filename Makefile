@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench fmt lint clean
+.PHONY: help build demo test bench bench-growth fmt lint clean
 
 # The library, and the modules inside the repository that keep their dependencies out of it.
 modules := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/testdata/*' | sort))
@@ -23,7 +23,7 @@ endef
 help: ## show this
 	@echo 'usage: make TARGET'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 16
 
 build: ## build the command line program, bin/mysqlsession
 	@scripts/need go
@@ -40,9 +40,13 @@ test: ## run all tests with the race detector on real servers (ARGS='-run TestNa
 	$(call in_modules,CGO_ENABLED=1 go test -race -count=1 $(ARGS) ./...)
 	scripts/test-without-race $(ARGS)
 
-bench: ## compare the speed with that of others, in paired rounds (ARGS='ROUNDS TIME', 5 of 1s)
+bench: ## compare the speed with that of others, in paired rounds (ARGS='-o get -c 64 3 0.5s'; all with ARGS=-h)
 	@scripts/need go bench-server
 	@scripts/bench $(ARGS)
+
+bench-growth: ## tell what operations cost with up to five million sessions (ARGS='-s 10000,1000000'; all with ARGS=-h)
+	@scripts/need go bench-server
+	@scripts/bench-growth $(ARGS)
 
 fmt: ## format the Go code
 	@scripts/need go
