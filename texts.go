@@ -13,6 +13,7 @@ type texts struct {
 	touchSession    string
 	touchSessions   rungs
 	endSession      string
+	endSessions     rungs
 	endLiveSession  string
 	deleteSession   string
 	deleteSessions  rungs
@@ -55,6 +56,7 @@ func newTexts(t tables, largestValue int) texts {
 		touchSession:    touchSession(t),
 		touchSessions:   makeRungs(func(n int) string { return touchSessions(t, n) }),
 		endSession:      endSession(t),
+		endSessions:     makeRungs(func(n int) string { return endSessions(t, n) }),
 		endLiveSession:  endLiveSession(t),
 		deleteSession:   deleteSession(t),
 		deleteSessions:  makeRungs(func(n int) string { return deleteSessions(t, n) }),
