@@ -37,9 +37,8 @@ type Store struct {
 	looked  atomic.Int64           // when lookAgain last said yes, in Unix seconds
 
 	// group combines calls; nil if they are not to be combined.
-	group  *coalesce.Group[task]
-	calls  sync.Pool // of *coalesce.Call[task], to be used again
-	forget func()    // has the pool's Stat forget the group
+	group *coalesce.Group[task]
+	calls sync.Pool // of *coalesce.Call[task], to be used again
 
 	closed   atomic.Bool
 	stop     context.CancelFunc // ends the background work
@@ -103,7 +102,7 @@ func NewStore(pool *Pool, cfg Config) (*Store, error) {
 	s.texts = newTexts(s.tables, s.largestValue())
 	if cfg.Coalesce == CoalesceOn {
 		s.group = s.newGroup()
-		s.forget = pool.groups.add(s.group.Stat)
+		pool.groups.add(s.group)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -130,7 +129,7 @@ func (s *Store) Close() error {
 	}
 	s.finished.Wait()
 	if s.group != nil {
-		s.forget()
+		s.pool.groups.remove(s.group)
 	}
 	return nil
 }

@@ -294,6 +294,13 @@ func (g *Group[T]) dequeueLocked(c *Call[T]) {
 	g.queued--
 }
 
+// Refuse gives everybody who waits now an error.
+func (g *Group[T]) Refuse(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failLocked(err)
+}
+
 // failLocked gives everybody who waits an error.
 func (g *Group[T]) failLocked(err error) {
 	for i := range g.queues {
