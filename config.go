@@ -184,6 +184,13 @@ type Config struct {
 	TableName string
 	// TableNameMeta is the table of audiences and subjects, named likewise. "": TableName + "_meta".
 	TableNameMeta string
+	// HashKeys stores the hash of a session's id, base64url(sha256(id)), in place of the id:
+	// who gets to read the table has no list of live sessions. Of an id that is 32 bytes in
+	// base64url those 32 bytes are hashed, of any other its own bytes, of which there may
+	// then be up to 4096. ReadMetadata and Each return stored ids; DeleteStored takes one.
+	// Sessions stored under their own ids are not found any more, and lua-resty-session
+	// shares the tables only if it stores hashes as well. false: ids are stored as given.
+	HashKeys bool
 	// Coalesce says whether calls that wait at the same moment are combined into
 	// statements of many rows: several times the throughput when there are more callers
 	// than connections, on fewer connections. A call that need not wait is not affected.

@@ -290,7 +290,7 @@ func fullConfig() Config {
 		Pool: "main pool & more=1", PoolSize: 30, Backlog: -1, KeepaliveTimeout: 90 * time.Second, MinIdleConns: 2,
 		MaxConnLifetime: time.Hour, MaxConnLifetimeJitter: time.Minute, HealthCheckPeriod: 2 * time.Second, MaxConcurrentDials: 3,
 		TableName: "a.web", TableNameMeta: "a.web_meta", CleanupInterval: 2 * time.Minute, CleanupBatchSize: 100,
-		Coalesce: mysqlsession.CoalesceOff, CoalesceMaxRows: 32, CoalesceMaxBytes: 1 << 16, CoalesceMaxLanes: 4,
+		HashKeys: true, Coalesce: mysqlsession.CoalesceOff, CoalesceMaxRows: 32, CoalesceMaxBytes: 1 << 16, CoalesceMaxLanes: 4,
 	}
 	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }
 	cfg.BeforeConnect = func(context.Context, *Config) error { return nil }

@@ -11,7 +11,8 @@ import (
 // replaced and lives on for its StaleTTL, so touch by the id that is current. Errors:
 // ErrNotFound, ErrInvalidTTL.
 func (s *Store) Touch(ctx context.Context, name, key string, ttl time.Duration) error {
-	if err := checkSession(name, key); err != nil {
+	key, err := s.stored(name, key)
+	if err != nil {
 		return &callError{"touch", err}
 	}
 	now := s.now()
@@ -33,9 +34,23 @@ func (s *Store) touch(ctx context.Context, c *Conn, p *put) error {
 
 // Delete removes a session and its metadata. Deleting what is not there is no error.
 func (s *Store) Delete(ctx context.Context, name, key string) error {
-	if err := checkSession(name, key); err != nil {
+	key, err := s.stored(name, key)
+	if err != nil {
 		return &callError{"delete", err}
 	}
+	return s.deleteKey(ctx, name, key)
+}
+
+// DeleteStored is Delete for an id as ReadMetadata and Each return it. With HashKeys that is
+// the hash of what Get takes; without, there is no difference to Delete.
+func (s *Store) DeleteStored(ctx context.Context, name, storedID string) error {
+	if err := checkSession(name, storedID); err != nil {
+		return &callError{"delete", err}
+	}
+	return s.deleteKey(ctx, name, storedID)
+}
+
+func (s *Store) deleteKey(ctx context.Context, name, key string) error {
 	if err := s.call(ctx, kindDelete, &put{name: name, key: key}); err != ErrNotFound {
 		return err
 	}

@@ -11,7 +11,8 @@ import (
 // not nil. Errors: ErrNotFound; ErrPacketTooLarge for a value that another program stored
 // and that MaxPacketSize does not let through.
 func (s *Store) Get(ctx context.Context, name, key string) ([]byte, error) {
-	if err := checkSession(name, key); err != nil {
+	key, err := s.stored(name, key)
+	if err != nil {
 		return nil, &callError{"get", err}
 	}
 	p := put{name: name, key: key, now: s.now()}
@@ -86,7 +87,7 @@ func (s *Store) tooLargeToRead() error {
 // ErrPacketTooLarge, for values that other programs stored, all others are returned too.
 func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[string][]byte, error) {
 	for _, key := range keys {
-		if err := checkSession(name, key); err != nil {
+		if _, err := s.stored(name, key); err != nil {
 			return nil, &callError{"get many", err}
 		}
 	}
@@ -95,6 +96,7 @@ func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[st
 	for some := range slices.Chunk(keys, ladderTop) {
 		list, tasks := make([]task, len(some)), make([]*task, len(some))
 		for i, key := range some {
+			key, _ = s.stored(name, key) // it has been checked
 			list[i].put = put{name: name, key: key, now: s.now()}
 			tasks[i] = &list[i]
 		}
@@ -102,10 +104,10 @@ func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[st
 		if err != nil {
 			return nil, err
 		}
-		for _, t := range tasks {
-			switch {
+		for i, key := range some {
+			switch t := &list[i]; {
 			case t.err == nil:
-				values[t.key] = t.value
+				values[key] = t.value
 			case t.err != ErrNotFound:
 				tooLarge = &callError{"get many", t.err}
 			}

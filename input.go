@@ -1,6 +1,8 @@
 package mysqlsession
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"time"
 )
 
@@ -12,17 +14,47 @@ const (
 	valueOverhead = 4
 )
 
+// longestHashedKey is the longest session id, in bytes, that is stored by its hash.
+const longestHashedKey = 4096
+
+// storedKey is the id under which a session is kept: the key itself, or, hashed, its hash.
+// Of a key that is 32 bytes in base64url those bytes are hashed, as lua-resty-session
+// does; of any other its own.
+func storedKey(name, key string, hashed bool) (string, error) {
+	if !hashed {
+		return key, checkSession(name, key)
+	}
+	if err := checkKey(key, longestHashedKey); err != nil {
+		return "", err
+	}
+	raw := []byte(key)
+	if len(key) == maxKey {
+		if bytes, err := base64.RawURLEncoding.Strict().DecodeString(key); err == nil {
+			raw = bytes
+		}
+	}
+	sum := sha256.Sum256(raw)
+	return base64.RawURLEncoding.EncodeToString(sum[:]), checkName("name", name)
+}
+
 // checkSession refuses an id that could not be a cookie's value, and a name that is too long.
 func checkSession(name, key string) error {
-	if len(key) == 0 || len(key) > maxKey {
-		return detail(ErrInvalidKey, "%d bytes, must be 1 to %d", len(key), maxKey)
+	if err := checkKey(key, maxKey); err != nil {
+		return err
+	}
+	return checkName("name", name)
+}
+
+func checkKey(key string, longest int) error {
+	if len(key) == 0 || len(key) > longest {
+		return detail(ErrInvalidKey, "%d bytes, must be 1 to %d", len(key), longest)
 	}
 	for i := range len(key) {
 		if key[i] < 0x21 || key[i] > 0x7e {
 			return detail(ErrInvalidKey, "byte %d is outside 0x21 to 0x7e", i)
 		}
 	}
-	return checkName("name", name)
+	return nil
 }
 
 func checkName(what, name string) error {

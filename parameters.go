@@ -56,6 +56,7 @@ var parameterTable = []parameter{
 	{"max_conn_lifetime_jitter", "MaxConnLifetimeJitter", func(c *Config) any { return &c.MaxConnLifetimeJitter }},
 	{"health_check_period", "HealthCheckPeriod", func(c *Config) any { return &c.HealthCheckPeriod }},
 	{"max_concurrent_dials", "MaxConcurrentDials", func(c *Config) any { return &c.MaxConcurrentDials }},
+	{"hash_keys", "HashKeys", func(c *Config) any { return &c.HashKeys }},
 	{"coalesce", "Coalesce", func(c *Config) any { return &c.Coalesce }},
 	{"coalesce_max_rows", "CoalesceMaxRows", func(c *Config) any { return &c.CoalesceMaxRows }},
 	{"coalesce_max_bytes", "CoalesceMaxBytes", func(c *Config) any { return &c.CoalesceMaxBytes }},

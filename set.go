@@ -52,26 +52,21 @@ type put struct {
 }
 
 func (p *put) check(s *Store, ttl time.Duration, opts *SetOptions) error {
-	if err := checkSession(p.name, p.key); err != nil {
+	var err error
+	if p.key, err = s.stored(p.name, p.key); err != nil {
 		return err
 	}
 	if largest := s.largestValue(); len(p.value) > largest {
 		return detail(ErrValueTooLarge, "%d bytes, must be at most MaxPacketSize - %d = %d", len(p.value), valueOverhead, largest)
 	}
 	p.now = s.now()
-	var err error
 	if p.expires, err = expiry(p.now, ttl); err != nil || opts == nil {
 		return err
 	}
 	p.mustExist = opts.MustExist
-	if opts.OldKey != "" && opts.OldKey != p.key {
-		if err := checkSession(p.name, opts.OldKey); err != nil {
+	if opts.OldKey != "" {
+		if err := p.replaces(s, opts); err != nil {
 			return err
-		}
-		p.old = opts.OldKey
-		p.staleEnd = p.now - 1 // not readable any more
-		if opts.StaleTTL > 0 {
-			p.staleEnd = p.now + seconds(opts.StaleTTL)
 		}
 	}
 	for _, m := range opts.Metadata {
@@ -80,6 +75,19 @@ func (p *put) check(s *Store, ttl time.Duration, opts *SetOptions) error {
 		}
 	}
 	p.metadata = opts.Metadata
+	return nil
+}
+
+// replaces takes in the session that ends, unless it is the one that is stored.
+func (p *put) replaces(s *Store, opts *SetOptions) error {
+	old, err := s.stored(p.name, opts.OldKey)
+	if err != nil || old == p.key {
+		return err
+	}
+	p.old, p.staleEnd = old, p.now-1 // not readable any more
+	if opts.StaleTTL > 0 {
+		p.staleEnd = p.now + seconds(opts.StaleTTL)
+	}
 	return nil
 }
 

@@ -137,6 +137,11 @@ func (s *Store) Close() error {
 // now is the store's time in whole seconds since 1970.
 func (s *Store) now() int64 { return s.config.Clock().Unix() }
 
+// stored is the id under which the table has a session.
+func (s *Store) stored(name, key string) (string, error) {
+	return storedKey(name, key, s.config.HashKeys)
+}
+
 // largestValue is the most bytes that can be stored: what MaxPacketSize lets
 // lua-resty-session read back.
 func (s *Store) largestValue() int { return s.pool.config.MaxPacketSize - valueOverhead }
