@@ -21,11 +21,12 @@ const (
 // connState is what a connection is doing.
 type connState uint32
 
-// The states and the moves between them: ready <-> busy, and either to closed, which is
-// for good.
+// The states and the moves between them: ready <-> busy, busy -> draining -> ready, and each
+// of them to closed, which is for good.
 const (
 	connReady connState = iota
 	connBusy
+	connDraining // a call was given up, and its reply is on its way
 	connClosed
 )
 
@@ -55,6 +56,9 @@ type Conn struct {
 	statements statementCache
 	roundTrips uint64
 	peek       livenessCheck
+	keeps      bool   // whoever has the connection drains it
+	drains     bool   // the call that is ending leaves a reply that can be drained
+	unread     unread // of the last round trip
 
 	// interrupt ends a blocked read or write when a call's context ends, and says so
 	// on interrupted. It is made once: a method value for each call would be an allocation.
@@ -198,8 +202,9 @@ func (c *Conn) abort() {
 	_ = c.transport.socket.Close()
 }
 
-// closed reports whether the connection has been closed.
-func (c *Conn) closed() bool { return connState(c.state.Load()) == connClosed }
+// closed reports whether the connection has been closed, or is good for nothing but to be
+// drained.
+func (c *Conn) closed() bool { return connState(c.state.Load()) >= connDraining }
 
 // reusable reports whether another caller may have the connection: nothing is open on
 // it, no reply is to come, and it commits by itself.
@@ -232,6 +237,12 @@ func (c *Conn) leave(usable bool) {
 	c.stream.Trim()
 	if cap(c.out) > wire.KeptBuffer {
 		c.out = nil
+	}
+	if !usable && c.drains {
+		c.drains = false
+		if c.state.CompareAndSwap(uint32(connBusy), uint32(connDraining)) {
+			return
+		}
 	}
 	if !usable || !c.state.CompareAndSwap(uint32(connBusy), uint32(connReady)) {
 		c.abort()

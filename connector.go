@@ -46,6 +46,7 @@ func (p *Pool) open(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn.keeps = true
 	if p.config.AfterConnect != nil {
 		connected := false
 		defer func() {

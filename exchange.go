@@ -97,10 +97,12 @@ func (c *Conn) affected() (rows int64) {
 //
 // A connection lives on only if every reply was read to its end, with nothing behind it,
 // and the server did not say that it is done with it: a reply left in the socket would be
-// the next caller's answer, and so somebody else's session.
+// the next caller's answer, and so somebody else's session. When it was the caller who left,
+// a pool may read the rest: drain. Not in mid-transaction, which would have to be ended.
 func (c *Conn) settle(w *watch, may effect, sent bool, err error) (usable bool, _ error) {
 	refused, _ := err.(*ServerError) // a prepare
 	if answered := err == nil || refused != nil || isNotApplied(err); !answered {
+		c.drains = c.keeps && sent && w.ended && may != effectPending && errors.Is(err, os.ErrDeadlineExceeded)
 		err = w.cause(err)
 		if sent && may == effectWrite && !isNotApplied(err) {
 			return false, &unknownOutcomeError{err}
@@ -178,6 +180,7 @@ func (c *Conn) send(w *watch, count int) (sent bool, err error) {
 // receiveAll reads the reply to each request.
 func (c *Conn) receiveAll(w *watch, requests []request) error {
 	w.receiving(c.readTimeout)
+	c.unread = unread{replies: len(requests)}
 	for i := range requests {
 		if err := c.receive(&requests[i], &c.outcomes[i]); err != nil {
 			return err
@@ -221,6 +224,7 @@ func (c *Conn) receiveRows(r *request, o *outcome, payload []byte) error {
 	if r.columns != 0 && r.columns != count {
 		return detail(ErrProtocol, "reply of %d columns where %d were asked for", count, r.columns)
 	}
+	c.pastCount(count)
 	if err := c.readColumns(count); err != nil {
 		return err
 	}
@@ -274,6 +278,7 @@ func (c *Conn) readColumns(count int) error {
 			return protocolError(err)
 		}
 		c.columns = append(c.columns, column)
+		c.pastColumn()
 	}
 	if count == 0 || c.transport.capabilities&wire.CapabilityDeprecateEOF != 0 {
 		return nil
@@ -285,12 +290,14 @@ func (c *Conn) readColumns(count int) error {
 	if kind, err := wire.ItemKind(payload, c.transport.capabilities); err != nil || kind != wire.KindEnd {
 		return protocolError(wire.ErrMalformed)
 	}
+	c.unread.part = partRows
 	return nil
 }
 
 // ended takes the status that ends a reply.
 func (c *Conn) ended(ok wire.OK) error {
 	c.status = ok.Status
+	c.pastReply()
 	if ok.Status&wire.StatusMoreResults != 0 {
 		return detail(ErrProtocol, "a statement gave more than one result")
 	}
@@ -307,6 +314,7 @@ func (c *Conn) failed(r *request, o *outcome, payload []byte) error {
 		c.statements.forget(r.statement)
 	}
 	o.err = e
+	c.pastReply()
 	return nil
 }
 

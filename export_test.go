@@ -124,3 +124,18 @@ func (c *Conn) LoseStatements() error {
 	}
 	return nil
 }
+
+// Drains has the connection wait for a reply whose caller has left, as a pool's does.
+func (c *Conn) Drains() *Conn {
+	c.keeps = true
+	return c
+}
+
+// Draining opens draining to tests.
+func (c *Conn) Draining() bool { return c.draining() }
+
+// Drain opens drain to tests.
+func (c *Conn) Drain() bool { return c.drain() }
+
+// DrainBudget is drainBudget.
+const DrainBudget = drainBudget

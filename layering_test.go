@@ -34,7 +34,7 @@ var layers = []layer{
 		"errors.go", "servererrors.go", "server.go", "pause.go", "trace.go",
 	}, nil},
 	{"connection", []string{
-		"conn.go", "dial.go", "exchange.go", "prepare.go", "query.go", "transaction.go", "liveness_*.go",
+		"conn.go", "dial.go", "drain.go", "exchange.go", "prepare.go", "query.go", "transaction.go", "liveness_*.go",
 	}, []string{"leaves"}},
 	{"pool", []string{"pool.go", "poolconn.go", "connector.go", "dialer.go", "poolgroups.go", "stat.go"}, []string{"leaves", "connection"}},
 	{"statements", []string{"statements.go", "texts.go"}, []string{"leaves"}},

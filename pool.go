@@ -45,7 +45,7 @@ type Pool struct {
 	began time.Time
 	stat  struct {
 		acquired, acquireNanos, opened, cancelled, timedOut atomic.Int64
-		maxIdle, maxLifetime, dead, broken                  atomic.Int64
+		maxIdle, maxLifetime, dead, broken, drained         atomic.Int64
 	}
 
 	groups poolGroups // of stores whose calls are combined
@@ -276,9 +276,24 @@ func (p *Pool) release(m *pooled, hold uint64) {
 // letGo ends a hold. It reports false if that has happened before.
 func (m *pooled) letGo(hold uint64) bool { return m.hold.CompareAndSwap(hold, hold+1) }
 
-// takeBack makes a connection that was let go idle, or closes it.
+// takeBack makes a connection that was let go idle, or closes it. If its caller left before
+// the reply had come, that is read first, in the background: a login costs more.
 func (p *Pool) takeBack(m *pooled) {
 	p.held.Add(-1)
+	if !m.conn.draining() {
+		p.putBack(m)
+		return
+	}
+	// Bounded: it has the connection's place in the pool, and ends within drainBudget.
+	go func() {
+		if m.conn.drain() {
+			p.stat.drained.Add(1)
+		}
+		p.putBack(m)
+	}()
+}
+
+func (p *Pool) putBack(m *pooled) {
 	switch {
 	case !m.conn.reusable():
 		p.lost.Store(int64(time.Since(p.began)))
@@ -417,6 +432,7 @@ func (p *Pool) Stat() Stat {
 		MaxLifetimeDestroyCount: p.stat.maxLifetime.Load(),
 		DeadDestroyCount:        p.stat.dead.Load(),
 		BrokenDestroyCount:      p.stat.broken.Load(),
+		DrainedCount:            p.stat.drained.Load(),
 		Lanes:                   groups.Lanes,
 		MaxLanes:                groups.LaneLimit,
 		LoneCallCount:           groups.Alone,

@@ -38,6 +38,9 @@ type Stat struct {
 	MaxLifetimeDestroyCount int64
 	DeadDestroyCount        int64
 	BrokenDestroyCount      int64
+	// DrainedCount counts connections kept although a call on them was given up: the rest of
+	// its reply came within 250 ms.
+	DrainedCount int64
 
 	// Calls that can be combined, of all stores on the pool. Lanes are the connections in
 	// use by them now, MaxLanes how many may be as things are.

@@ -23,6 +23,7 @@ type Stream struct {
 	start    int
 	end      int
 	sequence uint8
+	torn     bool // a packet of several frames was left in the middle: what follows has no meaning
 }
 
 // NewStream returns a stream of the packets that source delivers.
@@ -54,8 +55,14 @@ func (s *Stream) Trim() {
 // anything of it is read or allocated. With ErrSequence the payload is returned too: a
 // server that closes a connection on its own account says why with sequence number 0.
 // An error of the source is returned as it is; io.EOF inside a packet is
-// io.ErrUnexpectedEOF.
+// io.ErrUnexpectedEOF. After an error of the source that may pass, such as a deadline, Next
+// can be called again, unless it came in the middle of a packet of more than one frame:
+// then the answer is ErrMalformed.
 func (s *Stream) Next(limit int) ([]byte, error) {
+	if s.torn {
+		return nil, ErrMalformed
+	}
+	sequence := s.sequence
 	if err := s.fill(headerSize, io.EOF); err != nil {
 		return nil, err
 	}
@@ -64,11 +71,13 @@ func (s *Stream) Next(limit int) ([]byte, error) {
 		return nil, ErrTooLarge
 	}
 	if err := s.fill(headerSize+size, io.ErrUnexpectedEOF); err != nil {
+		s.sequence = sequence // its header is there still
 		return nil, err
 	}
 	for last := size; last == maxFrame; {
 		next, follows, err := s.join(size, limit)
 		if err != nil {
+			s.torn = true
 			return nil, err
 		}
 		inOrder = inOrder && follows

@@ -420,3 +420,49 @@ type anyPieces struct {
 func (r *anyPieces) Read(p []byte) (int, error) {
 	return r.source.Read(p[:min(len(p), 1+r.random.IntN(1<<r.random.IntN(21)))])
 }
+
+// impatient is a source that gives up before every piece, as a socket does whose deadline
+// has passed.
+type impatient struct {
+	source io.Reader
+	gaveUp bool
+}
+
+var errImpatient = errors.New("not yet")
+
+func (r *impatient) Read(p []byte) (int, error) {
+	if r.gaveUp = !r.gaveUp; r.gaveUp {
+		return 0, errImpatient
+	}
+	return r.source.Read(p[:1])
+}
+
+func TestAPacketThatWasNotThereYetCanBeAskedForAgain(t *testing.T) {
+	s := NewStream(&impatient{source: bytes.NewReader(join(framed(1, []byte("first")), framed(2, nil), framed(3, []byte("third"))))})
+	s.Begin(1)
+	for _, want := range []string{"first", "", "third"} {
+		var payload []byte
+		err := errImpatient
+		for tries := 0; err == errImpatient && tries < 100; tries++ {
+			payload, err = s.Next(noLimit)
+		}
+		if err != nil || string(payload) != want {
+			t.Fatalf("got %q, %v, want %q", payload, err, want)
+		}
+	}
+}
+
+func TestALongPacketThatWasLeftInTheMiddleEndsTheStream(t *testing.T) {
+	sent := framed(1, pattern(maxFrame+1))
+	whole := bytes.NewReader(sent)
+	s := NewStream(io.MultiReader(io.LimitReader(whole, maxFrame+2*headerSize), &impatient{source: whole}))
+	s.Begin(1)
+	if _, err := s.Next(noLimit); err != errImpatient {
+		t.Fatalf("got %v", err)
+	}
+	for range 3 {
+		if _, err := s.Next(noLimit); err != ErrMalformed {
+			t.Fatalf("got %v: the rest must not be taken for packets", err)
+		}
+	}
+}
