@@ -127,7 +127,8 @@ func (p *Pool) start() {
 
 // Acquire returns a connection, waiting for one if it must: at most ConnectTimeout
 // (ErrAcquireTimeout), and only if fewer than Backlog callers wait already
-// (ErrBacklogFull). Further errors: ErrClosed, those of Connect when a connection had to
+// (ErrBacklogFull). A caller whose context will end before its turn comes, as the queue
+// moves now, gets ErrAcquireTimeout at once. Further errors: ErrClosed, those of Connect when a connection had to
 // be opened, the context's. While no server can be reached it fails at once with
 // ErrUnavailable.
 func (p *Pool) Acquire(ctx context.Context) (*PoolConn, error) {
@@ -328,6 +329,9 @@ func (p *Pool) keeps(m *pooled) bool {
 	return m.conn.reusable() && m.epoch == p.epoch.Load() && !m.expired() && !p.gate.Contended()
 }
 
+// errTooLate is for a caller who is told at once that it would time out.
+var errTooLate = detail(ErrAcquireTimeout, "%v", admission.ErrTooLate)
+
 func gateError(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -336,6 +340,8 @@ func gateError(ctx context.Context, err error) error {
 		return ErrBacklogFull
 	case errors.Is(err, admission.ErrTimeout):
 		return ErrAcquireTimeout
+	case errors.Is(err, admission.ErrTooLate):
+		return errTooLate
 	case errors.Is(err, admission.ErrClosed):
 		return ErrClosed
 	default:
@@ -427,6 +433,7 @@ func (p *Pool) Stat() Stat {
 		CanceledAcquireCount:    gate.Cancelled + p.stat.cancelled.Load(),
 		AcquireTimeoutCount:     gate.TimedOut + p.stat.timedOut.Load(),
 		BacklogFullCount:        gate.Full,
+		TooLateCount:            gate.TooLate,
 		NewConnsCount:           p.stat.opened.Load(),
 		MaxIdleDestroyCount:     p.stat.maxIdle.Load(),
 		MaxLifetimeDestroyCount: p.stat.maxLifetime.Load(),

@@ -29,6 +29,9 @@ type Stat struct {
 	CanceledAcquireCount int64
 	AcquireTimeoutCount  int64
 	BacklogFullCount     int64
+	// TooLateCount counts those that got ErrAcquireTimeout at once, since their context
+	// would have ended before their turn.
+	TooLateCount int64
 
 	NewConnsCount int64 // connections opened
 	// Connections closed, by reason: idle longer than KeepaliveTimeout, older than

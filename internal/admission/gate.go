@@ -15,6 +15,8 @@ var (
 	ErrFull    = errors.New("backlog is full")
 	ErrTimeout = errors.New("waited too long")
 	ErrClosed  = errors.New("gate is closed")
+	// ErrTooLate is for a caller whose context would end before its turn.
+	ErrTooLate = errors.New("the wait is longer than the context's time")
 )
 
 // Gate admits a fixed number of holders. Who finds it full waits, first come first
@@ -28,6 +30,7 @@ type Gate struct {
 	backlog int // how many counted waiters there may be
 	waiting int // counted waiters
 	queue   list.List
+	lasting time.Duration // how long the last one that was admitted had waited
 	closed  bool
 	stat    Stat
 }
@@ -40,12 +43,14 @@ type Stat struct {
 	Full      int64         // entries refused because the backlog was full
 	TimedOut  int64         // waits that ended by their limit
 	Cancelled int64         // waits that ended by their context, or entries that came with an ended one
+	TooLate   int64         // entries refused because their context would have ended first
 }
 
 // waiter is one that waits. Its channel is closed when it is admitted, or when the gate
 // is closed.
 type waiter struct {
 	admitted chan struct{}
+	since    time.Time
 	counted  bool
 	refused  bool // the gate was closed
 }
@@ -76,8 +81,12 @@ func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (wa
 		g.stat.Full++
 		g.mu.Unlock()
 		return false, ErrFull
+	case counted && g.tooLateLocked(ctx):
+		g.stat.TooLate++
+		g.mu.Unlock()
+		return false, ErrTooLate
 	}
-	w := &waiter{admitted: make(chan struct{}), counted: counted}
+	w := &waiter{admitted: make(chan struct{}), counted: counted, since: time.Now()}
 	place := g.queue.PushBack(w)
 	g.stat.Waited++
 	if counted {
@@ -85,6 +94,21 @@ func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (wa
 	}
 	g.mu.Unlock()
 	return true, g.wait(ctx, limit, w, place)
+}
+
+// tooLateLocked reports whether a caller that would have to wait can be told now that its
+// context will end before its turn comes. Two things are known of the wait: how long the
+// one admitted last had waited, and how long the next in line has by now. In a steady queue
+// either is a good guess (Ibrahim, Whitt: Real-time delay estimation in queues, 2009); where
+// they differ the shorter one decides, since whoever is turned away might have been served.
+func (g *Gate) tooLateLocked(ctx context.Context) bool {
+	first := g.queue.Front()
+	deadline, bounded := ctx.Deadline()
+	if first == nil || !bounded {
+		return false
+	}
+	now := time.Now()
+	return deadline.Sub(now) < min(g.lasting, now.Sub(first.Value.(*waiter).since))
 }
 
 // Park takes the caller's turn out of use until Unpark, because it turned out to be worth
@@ -103,7 +127,7 @@ func (g *Gate) Park(ctx context.Context, limit time.Duration, parked func()) err
 	if g.free > 0 {
 		g.free--
 	} else {
-		w = &waiter{admitted: make(chan struct{}), counted: true}
+		w = &waiter{admitted: make(chan struct{}), counted: true, since: time.Now()}
 		place = g.queue.PushFront(w)
 		g.stat.Waited++
 		g.waiting++
@@ -126,7 +150,6 @@ func (g *Gate) Unpark() {
 }
 
 func (g *Gate) wait(ctx context.Context, limit time.Duration, w *waiter, place *list.Element) error {
-	began := time.Now()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	var err error
@@ -143,7 +166,7 @@ func (g *Gate) wait(ctx context.Context, limit time.Duration, w *waiter, place *
 		if w.refused {
 			return ErrClosed
 		}
-		g.stat.WaitTime += time.Since(began)
+		g.stat.WaitTime += time.Since(w.since)
 		return nil
 	}
 	if errors.Is(err, ErrTimeout) {
@@ -213,6 +236,7 @@ func (g *Gate) passLocked() {
 	if w.counted {
 		g.waiting--
 	}
+	g.lasting = time.Since(w.since)
 	close(w.admitted)
 }
 

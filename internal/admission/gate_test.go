@@ -196,3 +196,73 @@ func TestNoTurnIsLostWhenWaitersGiveUpAsTheyAreAdmitted(t *testing.T) {
 		require.False(t, waited, "all turns must be free again")
 	}
 }
+
+// slowGate is a full gate at which a waiter has just been admitted after a second, while
+// the next in line has waited for as long.
+func slowGate(t *testing.T) *admission.Gate {
+	g := admission.New(1, 10)
+	_, err := g.Enter(t.Context(), time.Minute, true)
+	require.NoError(t, err)
+	first := enter(t.Context(), g, time.Minute)
+	enter(t.Context(), g, time.Minute)
+	time.Sleep(time.Second)
+	g.Leave()
+	require.NoError(t, <-first)
+	t.Cleanup(g.Leave)
+	return g
+}
+
+func TestWhoWouldBeTooLateIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := slowGate(t)
+		short, cancel := context.WithTimeout(t.Context(), time.Second-1)
+		defer cancel()
+		began := time.Now()
+		_, err := g.Enter(short, time.Minute, true)
+		require.ErrorIs(t, err, admission.ErrTooLate)
+		require.Zero(t, time.Since(began))
+		require.EqualValues(t, 1, g.Stat().TooLate)
+		require.Equal(t, 1, g.Stat().Waiting, "it takes no room")
+
+		long, cancel := context.WithTimeout(t.Context(), time.Second+1)
+		defer cancel()
+		waiting := enter(long, g, time.Minute)
+		require.Empty(t, waiting, "with time enough one waits")
+		background := make(chan error, 1)
+		go func() {
+			_, err := g.Enter(short, time.Minute, false)
+			background <- err
+		}()
+		synctest.Wait()
+		require.Empty(t, background, "background work is not asked")
+		time.Sleep(2 * time.Second)
+		require.ErrorIs(t, <-waiting, context.DeadlineExceeded)
+		require.ErrorIs(t, <-background, context.DeadlineExceeded)
+	})
+}
+
+// One slow holder says nothing of the next one's turn, and neither does a queue that was slow
+// some time ago.
+func TestNobodyIsTurnedAwayUnlessTheQueueWasAndIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := admission.New(1, 10)
+		_, err := g.Enter(t.Context(), time.Minute, true)
+		require.NoError(t, err)
+		first := enter(t.Context(), g, time.Minute)
+		time.Sleep(time.Second) // the first in line waits, but nobody has been admitted late
+		short, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		second := enter(short, g, time.Minute)
+		require.Empty(t, second)
+		g.Leave()
+		require.NoError(t, <-first)
+		g.Leave()
+		require.NoError(t, <-second, "it is served in time")
+
+		third := enter(short, g, time.Minute) // the last one was late, but nobody is in line
+		require.Empty(t, third)
+		g.Leave()
+		require.NoError(t, <-third)
+		g.Leave()
+	})
+}
