@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// openPause is how long a worker that has got no lane waits before it asks again.
+const openPause = 10 * time.Millisecond
+
 // work serves those who wait, on one lane, until nobody does.
 func (g *Group[T]) work(number int) {
 	var calls []*Call[T]
@@ -22,6 +25,18 @@ func (g *Group[T]) work(number int) {
 		if g.retire(number) {
 			return
 		}
+		if lane == nil {
+			g.pause()
+		}
+	}
+}
+
+// pause keeps a worker from asking for a lane over and over where Open says at once that
+// there is none.
+func (g *Group[T]) pause() {
+	select {
+	case <-time.After(openPause):
+	case <-g.opening.Done():
 	}
 }
 
