@@ -117,6 +117,7 @@ type slot struct {
 	used    bool
 	began   time.Time // when what it does now began
 	stalled bool      // it is held up, and does not count as busy
+	opening bool      // it is being opened for those who wait
 }
 
 // Stat is what a group has done, and does now.
@@ -226,6 +227,7 @@ func (g *Group[T]) resumeLocked(lane int) {
 func (g *Group[T]) hireLocked() {
 	if g.queued > 0 && g.roomLocked() {
 		lane := g.occupyLocked()
+		g.slots[lane].opening = true
 		g.workers.Go(func() { g.work(lane) })
 	}
 }

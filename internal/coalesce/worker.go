@@ -3,6 +3,7 @@ package coalesce
 import (
 	"context"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -73,6 +74,7 @@ func (g *Group[T]) take(number int, calls []*Call[T], budget int, cancel context
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.resumeLocked(number)
+	g.slots[number].opening = false
 	if g.queued == 0 || g.busy > g.lanes.limit {
 		return calls
 	}
@@ -113,19 +115,27 @@ func (g *Group[T]) retire(number int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.queued > 0 && g.busy <= g.lanes.limit {
+		g.slots[number].opening = true
 		return false
 	}
 	g.vacateLocked(number)
 	return true
 }
 
-// giveUp ends a worker whose lane could not be opened. If it is the last one, those who
-// wait are told why.
+// giveUp ends a worker whose lane could not be opened. If no other one serves those who
+// wait, or is being opened to do so, they are told why.
 func (g *Group[T]) giveUp(number int, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.vacateLocked(number)
-	if g.busy == 0 {
+	if !g.servedLocked() {
 		g.failLocked(err)
 	}
+}
+
+// servedLocked reports whether a lane that is in use will soon serve those who wait. One
+// that is held up in a batch may be so for longer than they wait; one that takes long to
+// open still has their calls to do.
+func (g *Group[T]) servedLocked() bool {
+	return slices.ContainsFunc(g.slots, func(s slot) bool { return s.used && (s.opening || !s.stalled) })
 }
