@@ -212,6 +212,7 @@ func (g *Group[T]) ranLocked(lane, kind, calls int) {
 	now := time.Now()
 	s := &g.slots[lane]
 	g.lanes.observe(kind, calls, now.Sub(s.began), now, g.queued > 0)
+	s.began = now
 	g.resumeLocked(lane)
 }
 
