@@ -2,6 +2,7 @@ package coalesce_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,10 +13,10 @@ import (
 func TestALaneThatIsNotThereYetIsTriedAgainWhileSomebodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		tries := 0
+		var tries atomic.Int64
 		f.opens(func(context.Context) error {
 			time.Sleep(time.Second)
-			if tries++; tries < 4 {
+			if tries.Add(1) < 4 {
 				return errAgain
 			}
 			return nil
@@ -26,7 +27,7 @@ func TestALaneThatIsNotThereYetIsTriedAgainWhileSomebodyWaits(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		f.nextOf(1, 2).finish()
 		f.served(calls...)
-		require.Equal(t, 4, tries)
+		require.EqualValues(t, 4, tries.Load())
 		f.idle()
 	})
 }
@@ -34,9 +35,9 @@ func TestALaneThatIsNotThereYetIsTriedAgainWhileSomebodyWaits(t *testing.T) {
 func TestNobodyTriesToOpenALaneForThoseWhoHaveLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		tries := 0
+		var tries atomic.Int64
 		f.opens(func(context.Context) error {
-			tries++
+			tries.Add(1)
 			time.Sleep(time.Second)
 			return errAgain
 		})
@@ -44,7 +45,7 @@ func TestNobodyTriesToOpenALaneForThoseWhoHaveLeft(t *testing.T) {
 		time.Sleep(2500 * time.Millisecond)
 		calls[0].leave()
 		time.Sleep(time.Minute)
-		require.Equal(t, 3, tries)
+		require.EqualValues(t, 3, tries.Load())
 		f.idle()
 	})
 }
@@ -54,9 +55,9 @@ func TestNobodyTriesToOpenALaneForThoseWhoHaveLeft(t *testing.T) {
 func TestTryingAgainTakesABreath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, timeout(time.Second))
-		tries := 0
+		var tries atomic.Int64
 		f.opens(func(context.Context) error {
-			if tries++; tries > 10000 {
+			if tries.Add(1) > 10000 {
 				panic("it is asked without end") // nothing else would end the test
 			}
 			return errAgain
@@ -64,8 +65,8 @@ func TestTryingAgainTakesABreath(t *testing.T) {
 		calls := f.ask(0, 1)
 		time.Sleep(time.Second)
 		f.failed(errTimeout, calls...)
-		require.Less(t, tries, 1000)
-		require.Greater(t, tries, 10)
+		require.Less(t, tries.Load(), int64(1000))
+		require.Greater(t, tries.Load(), int64(10))
 		time.Sleep(time.Second)
 		f.idle()
 	})
@@ -110,9 +111,9 @@ func TestIfTheLastLaneCannotBeOpenedEverybodyWhoWaitsIsToldWhy(t *testing.T) {
 func TestALaneThatCannotBeOpenedLeavesTheCallsToThoseStillBeingOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, lanes(4))
-		opens := 0
+		var opens atomic.Int64
 		f.opens(func(context.Context) error {
-			if opens++; opens == 2 {
+			if opens.Add(1) == 2 {
 				time.Sleep(300 * time.Millisecond)
 				return errOpen
 			}

@@ -2,6 +2,7 @@ package coalesce_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,9 +177,9 @@ func TestALaneThatIsOpenedAnewHasItsFullTimeAgain(t *testing.T) {
 			held = append(held, f.next())
 		}
 		f.want(true)
-		opens := 0
+		var opens atomic.Int64
 		f.opens(func(context.Context) error {
-			opens++
+			opens.Add(1)
 			time.Sleep(40 * time.Millisecond)
 			return nil
 		})
@@ -186,9 +187,9 @@ func TestALaneThatIsOpenedAnewHasItsFullTimeAgain(t *testing.T) {
 		f.ask(0, 3)
 		held[0].finish()
 		held[1].finish()
-		require.Equal(t, 2, opens)
+		require.EqualValues(t, 2, opens.Load())
 		time.Sleep(39 * time.Millisecond)
-		require.Equal(t, 2, opens, "no lane has been busy for that long")
+		require.EqualValues(t, 2, opens.Load(), "no lane has been busy for that long")
 		f.want(false)
 		f.next().finish()
 		f.idle()
