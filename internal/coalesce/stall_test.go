@@ -191,6 +191,7 @@ func TestALaneThatIsOpenedAnewHasItsFullTimeAgain(t *testing.T) {
 		time.Sleep(39 * time.Millisecond)
 		require.EqualValues(t, 2, opens.Load(), "no lane has been busy for that long")
 		f.want(false)
+		time.Sleep(time.Millisecond)
 		f.next().finish()
 		f.idle()
 	})
