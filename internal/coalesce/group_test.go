@@ -16,7 +16,7 @@ func TestALoneCallRunsOnItsCallersGoroutineAndWaitsForNobody(t *testing.T) {
 		f := newFixture(t, lanes(2))
 		began := time.Now()
 		for range 100 {
-			f.End(f.begin(), 0)
+			f.End(f.begin())
 		}
 		require.Zero(t, time.Since(began))
 		f.noBatch()

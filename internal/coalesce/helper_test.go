@@ -198,7 +198,7 @@ func (f *fixture) begin() (lane int) {
 
 // end gives it back, and waits for what comes of that.
 func (f *fixture) end(lane int) {
-	f.End(lane, 0)
+	f.End(lane)
 	synctest.Wait()
 }
 

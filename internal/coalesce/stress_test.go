@@ -135,7 +135,7 @@ func (s *stress) once(c *call, random *rand.Rand) error {
 	if !ok {
 		return s.Wait(ctx, c)
 	}
-	defer s.End(lane, c.Kind)
+	defer s.End(lane)
 	pause(ctx, random)
 	c.Value.answer = answer(c.Value.asked)
 	return nil

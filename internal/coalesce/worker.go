@@ -52,11 +52,10 @@ func (g *Group[T]) serve(number int, lane Lane[T], calls []*Call[T]) []*Call[T] 
 			cancel()
 			return calls
 		}
-		kind := calls[0].Kind
 		lane.Run(ctx, calls)
 		cancel()
 		g.mu.Lock()
-		g.ranLocked(number, kind, len(calls))
+		g.ranLocked(number, len(calls))
 		g.hireLocked()
 		g.mu.Unlock()
 		for i, c := range calls {
@@ -96,14 +95,16 @@ func (g *Group[T]) take(number int, calls []*Call[T], budget int, cancel context
 		count = kind.Fit(count)
 	}
 	now, b := time.Now(), &batch{cancel: cancel, calls: count}
+	var waited time.Duration
 	for range count {
 		c := q.first
 		g.dequeueLocked(c)
 		c.state, c.batch = callRunning, b
-		g.stat.WaitTime += now.Sub(c.since)
+		waited += now.Sub(c.since)
 		calls = append(calls, c)
 	}
-	g.slots[number].began = now
+	g.slots[number].began, g.slots[number].waited = now, waited
+	g.stat.WaitTime += waited
 	g.stat.Batches++
 	g.stat.Calls += int64(count)
 	g.config.Backlog.Leave(count)
