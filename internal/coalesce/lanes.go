@@ -8,18 +8,23 @@ const (
 	// of it.
 	leastLanes = 2
 	// roundTime and roundBatches are how long a round is at least: in time, and in batches
-	// for each lane. It is to be long enough for the mean to tell a few percent.
+	// for each lane. It is to be long enough for the mean to tell some percent.
 	roundTime    = 20 * time.Millisecond
 	roundBatches = 8
-	// patience is the most rounds between two trials. It bounds both what trials cost and
-	// how long it takes to notice that the server is nearer now, or farther.
+	// patience is the most rounds between two trials. It bounds what trials cost, and how
+	// long it takes to notice that a few lanes more or less would do better now.
 	patience = 8
-	// gainLeast is what fewer lanes must save of a call's time, in percent. More lanes
-	// must only not cost any: each may be a small gain on the way to a large one.
-	gainLeast = 3
+	// moreMustSave and fewerMustSave are what a trial must save of a call's time to be
+	// kept, in percent. More lanes may be a small gain on the way to a large one; fewer
+	// that are about as good are no gain.
+	moreMustSave  = 1
+	fewerMustSave = 3
 	// outlier is how many times the usual a call's time counts at most, so that one that
 	// waited for a lock does not decide for all.
 	outlier = 4
+	// upheaval is how many times longer or shorter than usual calls must take for what
+	// was tried before to mean nothing any more.
+	upheaval = 2
 )
 
 // lanes decides how many lanes there may be, from nothing but the time that calls take.
@@ -27,29 +32,32 @@ const (
 // One more lane helps if what batches wait for is distance: the network's, or a disk's. They
 // wait side by side, and calls that come meanwhile wait less to be taken. It does harm if
 // what they wait for is a processor, the server's or our own: then lanes only take turns,
-// and each carries fewer calls for the same price. Where the best number is depends on the
-// server, the way to it, and how many ask; no constant is right for two of them.
+// and each carries fewer calls for the same price. Which number is best depends on the
+// server, the way to it, and how many ask; none is right for all.
 //
-// So it is tried out. What is measured is what callers feel: the mean time from a call's
-// arrival to its answer, wait included. After some rounds with the number that has proved
-// best so far, there is one with half as many lanes more, or a third less. If calls are
-// served sooner, that is the number from then on, and a further step in the same direction
-// is tried at once, so that it takes a few rounds from two lanes to many. If not, the old
-// number holds, and the next trial, in the other direction, comes after a pause that
-// doubles each time. More lanes are tried only if calls had to wait, and fewer only
-// compared with those that were really in use.
+// So it is tried out, by what callers feel: the mean time from a call's arrival to its
+// answer. Home is the number that has proved best. Now and then there is a round with half
+// as many lanes more, or a third less, and then one at home again, since the load may have
+// changed meanwhile. If calls were served sooner than in the rounds at home before and after,
+// the trial's number is home, and a further step the same way is tried at once: from two
+// lanes to many it takes a dozen rounds. If not, the next trial goes the other way, after a
+// pause that doubles each time. More lanes are tried only if calls had to wait, and fewer
+// only counted from those that were really in use.
 //
-// A server that is merely noisy does not deceive it, since nothing is compared with a best
-// case: both sides of a trial have the same noise.
+// Nothing is compared with a best case, or with another kind or size of batch. A server that
+// is merely noisy, or whose commits wait for one another, is so in all rounds.
 type lanes struct {
 	limit int // now
 	most  int
 
 	home  int           // the limit that has proved best
-	usual time.Duration // a call's time with it; 0: not known
+	usual time.Duration // a call's time at home; 0: not known
 	up    bool          // the direction of this trial, or the next
 	pause int           // rounds at home after the next trial that fails
 	left  int           // rounds at home until the next trial
+
+	trial int           // the limit that was tried last
+	tried time.Duration // a call's time with it; 0: it is decided
 
 	round round
 }
@@ -74,7 +82,7 @@ func newLanes(most int) lanes {
 // be waiting.
 func (l *lanes) observe(began, now time.Time, calls int, spent time.Duration, used int, waiting bool) {
 	r := &l.round
-	if began.Before(r.began) { // with another number of lanes
+	if began.Before(r.began) { // in the round before, maybe with another limit
 		return
 	}
 	if l.usual > 0 {
@@ -96,26 +104,43 @@ func (l *lanes) observe(began, now time.Time, calls int, spent time.Duration, us
 
 // decide takes the mean time of a round's calls, and sets the limit for the next round.
 func (l *lanes) decide(took time.Duration) {
-	if l.limit == l.home {
-		if l.usual == 0 {
-			l.usual = took
-		}
-		l.usual += (took - l.usual) / 4
+	switch {
+	case l.limit != l.home:
+		l.trial, l.tried = l.limit, took
+		l.limit = l.home
+	case l.tried > 0:
+		before := l.usual
+		l.learn(took)
+		l.judge((before + took) / 2)
+	default:
+		l.learn(took)
 		if l.left--; l.left <= 0 {
 			l.try()
 		}
-		return
 	}
-	enough := l.usual
-	if !l.up {
-		enough -= l.usual * gainLeast / 100
+}
+
+// learn takes in what a round at home took.
+func (l *lanes) learn(took time.Duration) {
+	if took > upheaval*l.usual || took*upheaval < l.usual {
+		l.usual, l.pause, l.left = took, 1, 1
 	}
-	if took < enough {
-		l.home, l.usual, l.pause = l.limit, took, 1
+	l.usual += (took - l.usual) / 4
+}
+
+// judge ends a trial, beside which calls took so long at home.
+func (l *lanes) judge(atHome time.Duration) {
+	tried, mustSave := l.tried, time.Duration(fewerMustSave)
+	l.tried = 0
+	if l.up {
+		mustSave = moreMustSave
+	}
+	if tried < atHome*(100-mustSave)/100 {
+		l.home, l.usual, l.pause = l.trial, tried, 1
 		l.try()
 		return
 	}
-	l.limit, l.up = l.home, !l.up
+	l.up = !l.up
 	l.left, l.pause = l.pause, min(2*l.pause, patience)
 }
 
