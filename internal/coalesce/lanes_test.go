@@ -1,31 +1,19 @@
+//go:build !race
+
+// What the lanes rule makes of a server is told by some seconds of its time, in which
+// millions of calls are made: the race detector would take a minute for them.
+
 package coalesce_test
 
 import (
 	"fmt"
-	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
-
-const us = time.Microsecond
-
-// near is a server on the same machine or beside it.
-func near(callers, processors int) world {
-	return world{
-		callers: callers, think: 10 * us, distance: 50 * us,
-		processors: processors, statement: 60 * us, row: 4 * us,
-	}
-}
-
-// far is one that has more processors than anybody needs, behind a long way.
-func far(callers int, distance time.Duration) world {
-	w := near(callers, 64)
-	w.distance = distance
-	return w
-}
 
 // fixed is the best throughput with a number of lanes that never changes. The best one is
 // always among these few; what lies between them and beyond is no better.
@@ -125,7 +113,8 @@ func TestTheLanesFollowAServerThatMovesAway(t *testing.T) {
 		here, there := near(16, 2), far(16, 2400*us)
 		s := simulate(here, 0)
 		var means []float64
-		go func() {
+		var watcher sync.WaitGroup
+		watcher.Go(func() {
 			for _, w := range []world{here, there, here} {
 				s.becomes(w)
 				time.Sleep(1500 * time.Millisecond)
@@ -136,8 +125,9 @@ func TestTheLanesFollowAServerThatMovesAway(t *testing.T) {
 				}
 				means = append(means, mean)
 			}
-		}()
+		})
 		s.run(time.Second, 5200*time.Millisecond)
+		watcher.Wait()
 		t.Logf("near %.1f, far %.1f, near again %.1f lanes", means[0], means[1], means[2])
 		require.LessOrEqual(t, means[0], 4.5)
 		require.GreaterOrEqual(t, means[1], 12.0)
@@ -150,7 +140,8 @@ func TestABurstOfLocksDoesNotTakeTheLanesAway(t *testing.T) {
 		w := far(64, time.Millisecond)
 		s := simulate(w, 0)
 		least, after := 16, 0.0
-		go func() {
+		var watcher sync.WaitGroup
+		watcher.Go(func() {
 			time.Sleep(time.Second)
 			w.locked = true
 			s.becomes(w)
@@ -165,28 +156,11 @@ func TestABurstOfLocksDoesNotTakeTheLanesAway(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 				after += float64(s.Stat().LaneLimit) / 50
 			}
-		}()
+		})
 		s.run(time.Second, 3600*time.Millisecond)
+		watcher.Wait()
 		t.Logf("%d lanes at least, %.1f afterwards", least, after)
 		require.GreaterOrEqual(t, least, 4)
 		require.GreaterOrEqual(t, after, 12.0)
 	})
-}
-
-func TestNoCallerIsServedMuchLaterThanTheOthers(t *testing.T) {
-	for _, w := range []world{near(16, 2), near(256, 2), far(64, time.Millisecond)} {
-		synctest.Test(t, func(t *testing.T) {
-			s := simulate(w, 0)
-			s.run(100*time.Millisecond, 300*time.Millisecond)
-			means := make([]time.Duration, w.callers)
-			for i := range means {
-				require.NotZero(t, s.made[i], "caller %d has never been served", i)
-				means[i] = s.spent[i] / time.Duration(s.made[i])
-			}
-			slices.Sort(means)
-			median, slowest := means[len(means)/2], means[len(means)-1]
-			t.Logf("%d callers: median %v, slowest %v", w.callers, median, slowest)
-			require.LessOrEqual(t, slowest, 2*median)
-		})
-	}
 }

@@ -3,7 +3,6 @@ package coalesce_test
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +15,7 @@ type world struct {
 	think      time.Duration // of a caller between two calls, on average
 	distance   time.Duration // there and back
 	noise      float64       // how much longer the way and the work take on average than at best
-	processors int
+	processors int           // 0: more than anybody needs
 	statement  time.Duration // a processor's time for a statement
 	row        time.Duration // and for each row of it
 	flush      time.Duration // of the disk, for each commit; 0: nothing is committed
@@ -25,6 +24,23 @@ type world struct {
 }
 
 const lockTime = 2 * time.Second
+
+const us = time.Microsecond
+
+// near is a server on the same machine or beside it.
+func near(callers, processors int) world {
+	return world{
+		callers: callers, think: 10 * us, distance: 50 * us,
+		processors: processors, statement: 60 * us, row: 4 * us,
+	}
+}
+
+// far is one that has more processors than anybody needs, behind a long way.
+func far(callers int, distance time.Duration) world {
+	w := near(callers, 0)
+	w.distance = distance
+	return w
+}
 
 // simulation is a world in which a group is used.
 type simulation struct {
@@ -74,9 +90,6 @@ func (s *simulation) answered(rows int) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := &s.world
-	for len(s.free) < w.processors {
-		s.free = append(s.free, time.Time{})
-	}
 	work := w.statement + time.Duration(rows)*w.row
 	if s.random.IntN(10) == 0 { // a tenth takes two to three times as long
 		work += time.Duration(float64(work) * (1 + s.random.Float64()))
@@ -84,10 +97,7 @@ func (s *simulation) answered(rows int) time.Time {
 	way := w.distance + time.Duration(w.noise*s.random.ExpFloat64()*float64(w.distance))
 	work += time.Duration(w.noise * s.random.ExpFloat64() * float64(work))
 	at := time.Now().Add(w.distance / 2)
-	free := s.free[:w.processors]
-	next := slices.IndexFunc(free, func(t time.Time) bool { return t == slices.MinFunc(free, time.Time.Compare) })
-	at = later(at, free[next]).Add(work)
-	free[next] = at
+	at = s.processed(at, work)
 	if w.flush > 0 {
 		at = s.flushed(at)
 	}
@@ -95,6 +105,24 @@ func (s *simulation) answered(rows int) time.Time {
 		at = at.Add(lockTime)
 	}
 	return at.Add(way - w.distance/2)
+}
+
+// processed is when the first processor that is free has done work that came at that time.
+func (s *simulation) processed(came time.Time, work time.Duration) time.Time {
+	if s.world.processors == 0 {
+		return came.Add(work)
+	}
+	for len(s.free) < s.world.processors {
+		s.free = append(s.free, time.Time{})
+	}
+	first := 0
+	for i, free := range s.free[:s.world.processors] {
+		if free.Before(s.free[first]) {
+			first = i
+		}
+	}
+	s.free[first] = later(came, s.free[first]).Add(work)
+	return s.free[first]
 }
 
 // flushed is when the disk has what was ready at that time.
