@@ -1,6 +1,7 @@
 package coalesce_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -169,8 +170,8 @@ func (l lane) Run(ctx context.Context, calls []*call) {
 	case <-ctx.Done():
 	}
 	for _, c := range calls {
-		if c.Err = b.fail[c.Value.asked]; ctx.Err() != nil {
-			c.Err = ctx.Err()
+		if err := cmp.Or(b.fail[c.Value.asked], ctx.Err()); err != nil {
+			c.Err = err
 		}
 		c.Value.answer = answer(c.Value.asked)
 	}

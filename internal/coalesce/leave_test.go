@@ -55,6 +55,7 @@ func TestAContextThatHasEndedDoesNotEvenQueue(t *testing.T) {
 		cancel()
 		require.Equal(t, coalesce.ErrLeftQueue, f.Wait(ctx, coalesce.NewCall[question]()))
 		f.noBatch()
+		require.Zero(t, f.opened)
 		f.idle()
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/mysqlsession/mysqlsession/internal/coalesce"
 )
 
 // stallAfter is how long a lane may be busy with one batch before another one takes its place.
@@ -109,39 +111,55 @@ func TestThereAreNeverMoreLanesThanMayBe(t *testing.T) {
 	})
 }
 
-func TestLanesThatGoOnCountAgain(t *testing.T) {
+func TestLanesThatGoOnCountAgainAndAreNoMoreThanTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, lanes(8))
+		f := newFixture(t, lanes(6), func(c *coalesce.Config[question]) { c.Kinds[0].MaxCalls = 1 })
 		var held []*batch
 		for number := range 6 { // three times as many as may be in use
 			f.ask(0, number+1)
 			time.Sleep(2 * stallAfter)
 			held = append(held, f.next())
 		}
+		calls := f.ask(0, 11, 12, 13, 14, 15, 16)
+		time.Sleep(2 * stallAfter)
 		require.Equal(t, 6, f.Stat().Lanes)
 		require.Equal(t, 2, f.Stat().LaneLimit)
-
-		// All go on at once, with more to do than they can do at once.
-		for number := range 3 {
-			f.ask(number%2, 10+number)
-		}
-		for _, b := range held {
+		f.noBatch()
+		for _, b := range held { // all go on at once
 			close(b.let)
 		}
 		synctest.Wait()
-		require.LessOrEqual(t, f.Stat().Lanes, 2)
-		require.LessOrEqual(t, len(f.batches), 2)
-		f.ask(0, 20)
-		require.LessOrEqual(t, f.Stat().Lanes, 2)
-		for len(f.batches) > 0 {
-			f.next().finish()
+		for range 3 {
+			require.Len(t, f.batches, 2)
+			require.Equal(t, 2, f.Stat().Lanes)
+			one, other := f.next(), f.next()
+			close(one.let)
+			other.finish()
 		}
+		f.served(calls...)
 		f.idle()
-		one, other := f.begin(), f.begin()
-		_, ok := f.Begin()
-		require.False(t, ok, "two are the limit again")
-		f.end(one)
-		f.end(other)
+	})
+}
+
+// A lane that was held up does not count. It must not be taken off a second time when it
+// ends without having gone on: there would be room for ever more lanes.
+func TestALaneThatEndsWhileItIsHeldUpLeavesTheLimitAsItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, lanes(6))
+		for _, err := range []error{errAgain, errOpen} {
+			f.opens(func(context.Context) error { time.Sleep(3 * stallAfter); return err })
+			calls := f.ask(0, 1)
+			time.Sleep(2 * stallAfter)
+			require.Greater(t, f.Stat().Lanes, 1)
+			calls[0].leave()
+			time.Sleep(time.Second)
+			f.idle()
+			one, other := f.begin(), f.begin()
+			_, ok := f.Begin()
+			require.False(t, ok, "two are the limit")
+			f.end(one)
+			f.end(other)
+		}
 	})
 }
 
