@@ -140,6 +140,7 @@ func (s *Store) newGroup() *coalesce.Group[task] {
 		Backlog:    backlog{s.pool},
 		Timeout:    s.pool.config.ConnectTimeout,
 		ErrTimeout: ErrAcquireTimeout,
+		ErrTooLate: errTooLate,
 		ErrClosed:  ErrClosed,
 		CloseGrace: closeGrace,
 	})

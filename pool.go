@@ -433,7 +433,7 @@ func (p *Pool) Stat() Stat {
 		CanceledAcquireCount:    gate.Cancelled + p.stat.cancelled.Load(),
 		AcquireTimeoutCount:     gate.TimedOut + p.stat.timedOut.Load(),
 		BacklogFullCount:        gate.Full,
-		TooLateCount:            gate.TooLate,
+		TooLateCount:            gate.TooLate + groups.TooLate,
 		NewConnsCount:           p.stat.opened.Load(),
 		MaxIdleDestroyCount:     p.stat.maxIdle.Load(),
 		MaxLifetimeDestroyCount: p.stat.maxLifetime.Load(),

@@ -17,7 +17,9 @@
 //     weight, but always one call.
 //  7. A lane that cannot be opened leaves the calls to the others. The last one tells
 //     everybody who waits why.
-//  8. A lane that is held up, by a lock on the server for instance, does not hold up those
+//  8. A caller whose context will end before its turn, as the queue moves now, is told at
+//     once.
+//  9. A lane that is held up, by a lock on the server for instance, does not hold up those
 //     who wait: another one takes its place until it goes on.
 package coalesce
 
@@ -82,6 +84,9 @@ type Config[T any] struct {
 	// Timeout is how long a call may wait to be taken into a batch; then it gets ErrTimeout.
 	Timeout    time.Duration
 	ErrTimeout error
+	// ErrTooLate is for calls whose context would end before they are taken. nil: they
+	// wait for that.
+	ErrTooLate error
 	// ErrClosed is for calls that wait when the group is closed, or come later.
 	ErrClosed error
 	// CloseGrace is how long batches may go on when the group is closed.
@@ -106,7 +111,8 @@ type Group[T any] struct {
 	free    []int  // slots that are not in use
 	busy    int    // slots in use by lanes that are not held up
 	lanes   lanes
-	timer   *time.Timer // looks after those who wait; nil until the first one does
+	lasting time.Duration // how long the first call of the last batch had waited
+	timer   *time.Timer   // looks after those who wait; nil until the first one does
 	armed   bool
 	closed  bool
 	stat    Stat
@@ -130,6 +136,7 @@ type Stat struct {
 	Batches   int64         // batches run
 	Calls     int64         // calls in them
 	WaitTime  time.Duration // spent waiting by those
+	TooLate   int64         // calls that got ErrTooLate
 }
 
 // Add adds the figures of another group.
@@ -141,6 +148,7 @@ func (s *Stat) Add(other Stat) {
 	s.Batches += other.Batches
 	s.Calls += other.Calls
 	s.WaitTime += other.WaitTime
+	s.TooLate += other.TooLate
 }
 
 // New returns a group.
@@ -240,7 +248,7 @@ func (g *Group[T]) Wait(ctx context.Context, c *Call[T]) error {
 	if ctx.Err() != nil {
 		return ErrLeftQueue
 	}
-	if err := g.enqueue(c); err != nil {
+	if err := g.enqueue(ctx, c); err != nil {
 		return err
 	}
 	if ctx.Done() == nil {
@@ -255,11 +263,15 @@ func (g *Group[T]) Wait(ctx context.Context, c *Call[T]) error {
 	}
 }
 
-func (g *Group[T]) enqueue(c *Call[T]) error {
+func (g *Group[T]) enqueue(ctx context.Context, c *Call[T]) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
 		return g.config.ErrClosed
+	}
+	if g.tooLateLocked(ctx, c.Kind) {
+		g.stat.TooLate++
+		return g.config.ErrTooLate
 	}
 	if err := g.config.Backlog.Join(); err != nil {
 		return err
@@ -273,6 +285,19 @@ func (g *Group[T]) enqueue(c *Call[T]) error {
 	}
 	g.hireLocked()
 	return nil
+}
+
+// tooLateLocked reports whether a call can be told now that its context will end before it
+// is taken: both the last batch had waited for longer than it has, and the call that is
+// next has by now. internal/admission's gate does the same, and says why.
+func (g *Group[T]) tooLateLocked(ctx context.Context, kind int) bool {
+	first := g.queues[kind].first
+	deadline, bounded := ctx.Deadline()
+	if first == nil || !bounded || g.config.ErrTooLate == nil {
+		return false
+	}
+	now := time.Now()
+	return deadline.Sub(now) < min(g.lasting, now.Sub(first.since))
 }
 
 // leave takes a caller out whose context has ended.

@@ -16,6 +16,7 @@ import (
 
 var (
 	errTimeout = errors.New("waited too long")
+	errTooLate = errors.New("too late")
 	errClosed  = errors.New("closed")
 	errFull    = errors.New("too many wait")
 	errOpen    = errors.New("no lane today")
@@ -102,6 +103,7 @@ func newFixture(t *testing.T, changes ...func(*coalesce.Config[question])) *fixt
 		Backlog:    f.backlog,
 		Timeout:    time.Minute,
 		ErrTimeout: errTimeout,
+		ErrTooLate: errTooLate,
 		ErrClosed:  errClosed,
 		CloseGrace: 5 * time.Second,
 	}

@@ -35,7 +35,7 @@ func newStress(seed uint64) *stress {
 		Open:       s.open,
 		Backlog:    s.backlog,
 		Timeout:    40 * time.Millisecond,
-		ErrTimeout: errTimeout,
+		ErrTimeout: errTimeout, ErrTooLate: errTooLate,
 		ErrClosed:  errClosed,
 		CloseGrace: 20 * time.Millisecond,
 	})
@@ -118,7 +118,7 @@ func (s *stress) caller(t *testing.T) {
 		if err == errClosed {
 			return
 		}
-		if err == errFull { // or nobody's time would ever go on
+		if err == errFull || err == errTooLate { // or nobody's time would ever go on
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -170,7 +170,7 @@ func TestNothingIsLostOrMixedUpWhateverHappens(t *testing.T) {
 			s.failed.Range(func(err, _ any) bool { happened[err] = true; return true })
 		})
 	}
-	for _, err := range []error{nil, errTimeout, errClosed, errOpen, errFull, coalesce.ErrLeftBatch, coalesce.ErrLeftQueue} {
+	for _, err := range []error{nil, errTimeout, errTooLate, errClosed, errOpen, errFull, coalesce.ErrLeftBatch, coalesce.ErrLeftQueue} {
 		require.True(t, happened[err], "%v should have happened", err)
 	}
 }

@@ -95,6 +95,7 @@ func (g *Group[T]) take(number int, calls []*Call[T], budget int, cancel context
 		count = kind.Fit(count)
 	}
 	now, b := time.Now(), &batch{cancel: cancel, calls: count}
+	g.lasting = now.Sub(q.first.since)
 	var waited time.Duration
 	for range count {
 		c := q.first
