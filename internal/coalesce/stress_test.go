@@ -145,7 +145,7 @@ func (s *stress) once(c *call, random *rand.Rand) error {
 // end nobody and nothing is left.
 func TestNothingIsLostOrMixedUpWhateverHappens(t *testing.T) {
 	happened := map[any]bool{}
-	for seed := range uint64(8) {
+	for seed := range uint64(5) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStress(seed)
 			var callers sync.WaitGroup
