@@ -58,7 +58,7 @@ func TestCloseEndsTheContextsOfBatchesThatDoNotFinish(t *testing.T) {
 		time.Sleep(closeGrace - 1)
 		f.waiting(running...)
 		require.NoError(t, b.ctx.Err())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		f.failed(context.Canceled, running...)
 		require.Equal(t, closeGrace, (<-closed).Sub(began))
 		f.idle()

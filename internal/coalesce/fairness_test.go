@@ -13,7 +13,7 @@ func TestNoCallerIsServedMuchLaterThanTheOthers(t *testing.T) {
 	for _, w := range []world{near(16, 2), near(256, 2), far(64, time.Millisecond)} {
 		synctest.Test(t, func(t *testing.T) {
 			s := simulate(w, 0)
-			s.run(100*time.Millisecond, 300*time.Millisecond)
+			s.run(50*time.Millisecond, 150*time.Millisecond)
 			means := make([]time.Duration, w.callers)
 			for i := range means {
 				require.NotZero(t, s.made[i], "caller %d has never been served", i)

@@ -94,7 +94,7 @@ func TestABatchThatEverybodyHasLeftIsEndedAfterAShortTime(t *testing.T) {
 		time.Sleep(abandonedGrace - 1)
 		require.NoError(t, b.ctx.Err(), "it may end by itself")
 		f.noBatch()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		require.ErrorIs(t, b.ctx.Err(), context.Canceled)
 		f.nextOf(3).finish()
