@@ -30,7 +30,9 @@ type Gate struct {
 	backlog int // how many counted waiters there may be
 	waiting int // counted waiters
 	queue   list.List
-	lasting time.Duration // how long the last one that was admitted had waited
+	size    int
+	pace    time.Duration // from one admission out of the queue to the next, lately; 0: not known
+	stepped time.Time     // when the last one was; zero: nobody waited then
 	closed  bool
 	stat    Stat
 }
@@ -55,9 +57,12 @@ type waiter struct {
 	refused  bool // the gate was closed
 }
 
+// paceOver is over how many admissions the pace is averaged.
+const paceOver = 16
+
 // New returns a gate for size holders at a time and backlog waiters; a negative backlog
 // lets nobody wait.
-func New(size, backlog int) *Gate { return &Gate{free: size, backlog: max(backlog, 0)} }
+func New(size, backlog int) *Gate { return &Gate{free: size, size: size, backlog: max(backlog, 0)} }
 
 // Enter waits until the caller may hold, at most for limit. A caller that is not counted
 // neither needs room in the backlog nor takes any: background work. waited reports
@@ -96,19 +101,33 @@ func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (wa
 	return true, g.wait(ctx, limit, w, place)
 }
 
-// tooLateLocked reports whether a caller that would have to wait can be told now that its
-// context will end before its turn comes. Two things are known of the wait: how long the
-// one admitted last had waited, and how long the next in line has by now. In a steady queue
-// either is a good guess (Ibrahim, Whitt: Real-time delay estimation in queues, 2009); where
-// they differ the shorter one decides, since whoever is turned away might have been served.
+// tooLateLocked reports whether a caller that would have to wait can be told now that it
+// would be served too late: everybody ahead has a turn first, which takes a pace each, and
+// then it has a turn of its own, which in a full gate lasts as many paces as there are
+// holders. An eighth more is for the unevenness of both. Where nobody moves there is no
+// pace that says so, and one waits: whoever is turned away might have been served.
 func (g *Gate) tooLateLocked(ctx context.Context) bool {
-	first := g.queue.Front()
 	deadline, bounded := ctx.Deadline()
-	if first == nil || !bounded {
+	if !bounded || g.pace == 0 {
 		return false
 	}
+	served := time.Duration(g.queue.Len()+g.size) * g.pace
+	return time.Until(deadline) < served+served/8
+}
+
+// steppedLocked takes in that one of those who wait has been admitted.
+func (g *Gate) steppedLocked() {
 	now := time.Now()
-	return deadline.Sub(now) < min(g.lasting, now.Sub(first.Value.(*waiter).since))
+	if !g.stepped.IsZero() {
+		if step := now.Sub(g.stepped); g.pace == 0 {
+			g.pace = step
+		} else {
+			g.pace += (step - g.pace) / paceOver
+		}
+	}
+	if g.stepped = now; g.queue.Len() == 0 {
+		g.stepped, g.pace = time.Time{}, 0 // what comes next says nothing of the queue
+	}
 }
 
 // Park takes the caller's turn out of use until Unpark, because it turned out to be worth
@@ -236,7 +255,7 @@ func (g *Gate) passLocked() {
 	if w.counted {
 		g.waiting--
 	}
-	g.lasting = time.Since(w.since)
+	g.steppedLocked()
 	close(w.admitted)
 }
 

@@ -197,69 +197,80 @@ func TestNoTurnIsLostWhenWaitersGiveUpAsTheyAreAdmitted(t *testing.T) {
 	}
 }
 
-// slowGate is a full gate at which a waiter has just been admitted after a second, while
-// the next in line has waited for as long.
+// slowGate is a gate for two at which one is admitted each second, and three wait.
 func slowGate(t *testing.T) *admission.Gate {
-	g := admission.New(1, 10)
-	_, err := g.Enter(t.Context(), time.Minute, true)
-	require.NoError(t, err)
-	first := enter(t.Context(), g, time.Minute)
-	enter(t.Context(), g, time.Minute)
-	time.Sleep(time.Second)
-	g.Leave()
-	require.NoError(t, <-first)
-	t.Cleanup(g.Leave)
+	g := admission.New(2, 100)
+	for range 2 {
+		_, err := g.Enter(t.Context(), time.Hour, true)
+		require.NoError(t, err)
+	}
+	var waiting []<-chan error
+	for range 13 {
+		waiting = append(waiting, enter(t.Context(), g, time.Hour))
+	}
+	for _, admitted := range waiting[:10] {
+		time.Sleep(time.Second)
+		g.Leave()
+		require.NoError(t, <-admitted)
+	}
+	t.Cleanup(func() {
+		for range 10 {
+			g.Leave()
+		}
+	})
 	return g
 }
 
 func TestWhoWouldBeTooLateIsToldAtOnce(t *testing.T) {
+	// Three turns, and two paces for one's own, and an eighth.
+	const needed = 5*time.Second + 5*time.Second/8
 	synctest.Test(t, func(t *testing.T) {
 		g := slowGate(t)
-		short, cancel := context.WithTimeout(t.Context(), time.Second-1)
+		short, cancel := context.WithTimeout(t.Context(), needed-1)
 		defer cancel()
 		began := time.Now()
-		_, err := g.Enter(short, time.Minute, true)
+		waited, err := g.Enter(short, time.Hour, true)
 		require.ErrorIs(t, err, admission.ErrTooLate)
+		require.False(t, waited)
 		require.Zero(t, time.Since(began))
 		require.EqualValues(t, 1, g.Stat().TooLate)
-		require.Equal(t, 1, g.Stat().Waiting, "it takes no room")
+		require.Equal(t, 3, g.Stat().Waiting, "it takes no room")
 
-		long, cancel := context.WithTimeout(t.Context(), time.Second+1)
+		long, cancel := context.WithTimeout(t.Context(), needed)
 		defer cancel()
-		waiting := enter(long, g, time.Minute)
-		require.Empty(t, waiting, "with time enough one waits")
+		require.Empty(t, enter(long, g, time.Hour), "with time enough one waits")
+		require.Empty(t, enter(t.Context(), g, time.Hour), "and so does who has any time")
 		background := make(chan error, 1)
 		go func() {
-			_, err := g.Enter(short, time.Minute, false)
+			_, err := g.Enter(short, time.Hour, false)
 			background <- err
 		}()
 		synctest.Wait()
 		require.Empty(t, background, "background work is not asked")
-		time.Sleep(2 * time.Second)
-		require.ErrorIs(t, <-waiting, context.DeadlineExceeded)
+		time.Sleep(time.Minute)
 		require.ErrorIs(t, <-background, context.DeadlineExceeded)
+		g.Close()
 	})
 }
 
-// One slow holder says nothing of the next one's turn, and neither does a queue that was slow
-// some time ago.
-func TestNobodyIsTurnedAwayUnlessTheQueueWasAndIsSlow(t *testing.T) {
+// A queue that does not move says nothing of when it will, and one that was slow before
+// it was empty nothing of now.
+func TestNobodyIsTurnedAwayWithoutAPaceThatSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := admission.New(1, 10)
-		_, err := g.Enter(t.Context(), time.Minute, true)
+		_, err := g.Enter(t.Context(), time.Hour, true)
 		require.NoError(t, err)
-		first := enter(t.Context(), g, time.Minute)
-		time.Sleep(time.Second) // the first in line waits, but nobody has been admitted late
-		short, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		first := enter(t.Context(), g, time.Hour)
+		time.Sleep(time.Minute)
+		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		second := enter(short, g, time.Minute)
+		second := enter(short, g, time.Hour)
 		require.Empty(t, second)
 		g.Leave()
 		require.NoError(t, <-first)
 		g.Leave()
 		require.NoError(t, <-second, "it is served in time")
-
-		third := enter(short, g, time.Minute) // the last one was late, but nobody is in line
+		third := enter(short, g, time.Hour)
 		require.Empty(t, third)
 		g.Leave()
 		require.NoError(t, <-third)

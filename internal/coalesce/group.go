@@ -45,6 +45,9 @@ const (
 	stallAfter = 50 * time.Millisecond
 )
 
+// paceOver is over how many batches the pace is averaged.
+const paceOver = 16
+
 // Lane is what batches run on, one at a time.
 type Lane[T any] interface {
 	// Budget is the most weight that a batch may have.
@@ -111,7 +114,9 @@ type Group[T any] struct {
 	free    []int  // slots that are not in use
 	busy    int    // slots in use by lanes that are not held up
 	lanes   lanes
-	lasting time.Duration // how long the first call of the last batch had waited
+	pace    time.Duration // from one call that is taken to the next, lately; 0: not known
+	stepped time.Time     // when some were last; zero: nobody waited behind them
+	running time.Duration // how long batches run, lately
 	timer   *time.Timer   // looks after those who wait; nil until the first one does
 	armed   bool
 	closed  bool
@@ -220,6 +225,7 @@ func (g *Group[T]) vacateLocked(lane int) {
 func (g *Group[T]) ranLocked(lane, calls int) {
 	now := time.Now()
 	s := &g.slots[lane]
+	g.running += (now.Sub(s.began) - g.running) / paceOver
 	spent := s.waited + time.Duration(calls)*now.Sub(s.began)
 	g.lanes.observe(s.began, now, calls, spent, g.busy, g.queued > 0)
 	s.began, s.waited = now, 0
@@ -269,7 +275,7 @@ func (g *Group[T]) enqueue(ctx context.Context, c *Call[T]) error {
 	if g.closed {
 		return g.config.ErrClosed
 	}
-	if g.tooLateLocked(ctx, c.Kind) {
+	if g.tooLateLocked(ctx) {
 		g.stat.TooLate++
 		return g.config.ErrTooLate
 	}
@@ -287,17 +293,32 @@ func (g *Group[T]) enqueue(ctx context.Context, c *Call[T]) error {
 	return nil
 }
 
-// tooLateLocked reports whether a call can be told now that its context will end before it
-// is taken: both the last batch had waited for longer than it has, and the call that is
-// next has by now. internal/admission's gate does the same, and says why.
-func (g *Group[T]) tooLateLocked(ctx context.Context, kind int) bool {
-	first := g.queues[kind].first
+// tooLateLocked reports whether a call can be told now that it would be served too late:
+// those ahead are taken at the pace at which calls are taken now, and then its own batch
+// takes as long as batches do. An eighth more is for the unevenness of both. Where nothing
+// moves there is no pace that says so, and one waits: whoever is turned away might have been
+// served. internal/admission's gate does the same.
+func (g *Group[T]) tooLateLocked(ctx context.Context) bool {
 	deadline, bounded := ctx.Deadline()
-	if first == nil || !bounded || g.config.ErrTooLate == nil {
+	if !bounded || g.pace == 0 || g.config.ErrTooLate == nil {
 		return false
 	}
-	now := time.Now()
-	return deadline.Sub(now) < min(g.lasting, now.Sub(first.since))
+	served := time.Duration(g.queued)*g.pace + g.running
+	return time.Until(deadline) < served+served/8
+}
+
+// steppedLocked takes in that so many calls have been taken.
+func (g *Group[T]) steppedLocked(now time.Time, calls int) {
+	if !g.stepped.IsZero() {
+		if step := now.Sub(g.stepped) / time.Duration(calls); g.pace == 0 {
+			g.pace = step
+		} else {
+			g.pace += (step - g.pace) / paceOver
+		}
+	}
+	if g.stepped = now; g.queued == 0 {
+		g.stepped, g.pace = time.Time{}, 0 // what comes next says nothing of the queue
+	}
 }
 
 // leave takes a caller out whose context has ended.

@@ -95,7 +95,6 @@ func (g *Group[T]) take(number int, calls []*Call[T], budget int, cancel context
 		count = kind.Fit(count)
 	}
 	now, b := time.Now(), &batch{cancel: cancel, calls: count}
-	g.lasting = now.Sub(q.first.since)
 	var waited time.Duration
 	for range count {
 		c := q.first
@@ -105,6 +104,7 @@ func (g *Group[T]) take(number int, calls []*Call[T], budget int, cancel context
 		calls = append(calls, c)
 	}
 	g.slots[number].began, g.slots[number].waited = now, waited
+	g.steppedLocked(now, count)
 	g.stat.WaitTime += waited
 	g.stat.Batches++
 	g.stat.Calls += int64(count)
