@@ -57,3 +57,38 @@ type Stat struct {
 	BatchedCallCount int64
 	BatchWaitTime    time.Duration
 }
+
+// Stat returns a snapshot of the pool's figures.
+func (p *Pool) Stat() Stat {
+	conns, gate, groups := p.conns.Stat(), p.gate.Stat(), p.groups.stat()
+	return Stat{
+		Pool:                    p.config.Pool,
+		MaxConns:                p.config.PoolSize,
+		TotalConns:              int(conns.TotalResources()),
+		IdleConns:               int(conns.IdleResources()),
+		AcquiredConns:           int(p.held.Load()),
+		ConstructingConns:       int(conns.ConstructingResources()),
+		Waiting:                 gate.Waiting,
+		MaxWaiting:              max(p.config.Backlog, 0),
+		AcquireCount:            p.stat.acquired.Load(),
+		AcquireDuration:         time.Duration(p.stat.acquireNanos.Load()),
+		EmptyAcquireCount:       gate.Waited,
+		EmptyAcquireWaitTime:    gate.WaitTime,
+		CanceledAcquireCount:    gate.Cancelled + p.stat.cancelled.Load(),
+		AcquireTimeoutCount:     gate.TimedOut + p.stat.timedOut.Load(),
+		BacklogFullCount:        gate.Full,
+		TooLateCount:            gate.TooLate + groups.TooLate,
+		NewConnsCount:           p.stat.opened.Load(),
+		MaxIdleDestroyCount:     p.stat.maxIdle.Load(),
+		MaxLifetimeDestroyCount: p.stat.maxLifetime.Load(),
+		DeadDestroyCount:        p.stat.dead.Load(),
+		BrokenDestroyCount:      p.stat.broken.Load(),
+		DrainedCount:            p.stat.drained.Load(),
+		Lanes:                   groups.Lanes,
+		MaxLanes:                groups.LaneLimit,
+		LoneCallCount:           groups.Alone,
+		BatchCount:              groups.Batches,
+		BatchedCallCount:        groups.Calls,
+		BatchWaitTime:           groups.WaitTime,
+	}
+}

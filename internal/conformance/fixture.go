@@ -72,10 +72,11 @@ func (f *fixture) open(change func(cfg *mysqlsession.Config)) *mysqlsession.Stor
 	store, err := mysqlsession.Open(f.Context(), cfg)
 	require.NoError(f, err)
 	f.Cleanup(func() {
-		stat := store.Pool().Stat()
-		assert.Zero(f, stat.AcquiredConns, "connections that were not given back")
-		assert.Zero(f, stat.BrokenDestroyCount, "connections that were closed as unfit: no test here gives a reason to")
+		broken := store.Pool().Stat().BrokenDestroyCount
+		assert.Zero(f, broken, "connections that were closed as unfit: no test here gives a reason to")
 		assert.NoError(f, store.Close())
+		// A batch has a connection for a moment longer than its callers wait for it.
+		assert.Zero(f, store.Pool().Stat().AcquiredConns, "connections that were not given back")
 	})
 	return store
 }
