@@ -217,7 +217,7 @@ func (s *Store) touchEach(ctx context.Context, c *Conn, tasks []*task) error {
 }
 
 // deletes removes the sessions of many tasks, one statement for each name.
-func (s *Store) deletes(ctx context.Context, c *Conn, tasks []*task) error {
+func (s *Store) deletes(ctx context.Context, c *Conn, shape *schema, tasks []*task) error {
 	slices.SortFunc(tasks, func(a, b *task) int {
 		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.key, b.key))
 	})
@@ -226,7 +226,7 @@ func (s *Store) deletes(ctx context.Context, c *Conn, tasks []*task) error {
 		keys, size := distinctKeys(some)
 		parameters := append(keyParameters(keys, size), keyParameters(keys, size)...)
 		requests = append(requests, request{
-			statement:  s.texts.deleteExactly.of(size),
+			statement:  s.texts.deleteExactly[keying(shape.primary)].of(size),
 			parameters: append(parameters, wire.Text(some[0].name)),
 		})
 	}

@@ -111,7 +111,7 @@ func (l *lane) runTogether(ctx context.Context, kind int, tasks []*task) error {
 		case kindTouch:
 			return l.store.touches(ctx, c, tasks)
 		case kindDelete:
-			return l.store.deletes(ctx, c, tasks)
+			return l.store.deletes(ctx, c, shape, tasks)
 		default:
 			return l.store.transactions(ctx, c, shape, tasks)
 		}

@@ -249,7 +249,7 @@ func (s *Store) failure(operation string, err error) error {
 	if errors.Is(err, ErrBacklogFull) || err == ErrClosed {
 		return err
 	}
-	if refused := asServerError(err); refused != nil && (refused.Code == errNoSuchTable || refused.Code == errNoSuchColumn) {
+	if refused := asServerError(err); refused != nil && (refused.Code == errNoSuchTable || refused.Code == errNoSuchColumn || refused.Code == errNoSuchKey) {
 		s.shape.Store(nil)
 		err = &schemaError{err}
 	}
@@ -259,9 +259,10 @@ func (s *Store) failure(operation string, err error) error {
 const (
 	errNoSuchColumn = 1054
 	errNoSuchTable  = 1146
+	errNoSuchKey    = 1176
 )
 
-// schemaError is a table or column that went missing behind the store's back.
+// schemaError is a table, column or key that went missing behind the store's back.
 type schemaError struct{ err error }
 
 func (e *schemaError) Error() string   { return trimPrefix(e.err) + "; run Migrate" }
