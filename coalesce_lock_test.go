@@ -124,12 +124,14 @@ func TestABatchWhoseLocksCrossAnothersIsRepeatedUntilItIsThrough(t *testing.T) {
 		waits string // the statement that waits for the opponent
 		want  string
 	}{
-		"set":                 {func(t *testing.T, c *company, key string) call { return c.set(t, key, "new") }, "INSERT INTO", "new"},
-		"set with metadata":   {func(t *testing.T, c *company, key string) call { return c.set(t, key, "new", member("subject")) }, "INSERT INTO", "new"},
-		"set what exists":     {func(t *testing.T, c *company, key string) call { return c.set(t, key, "new", must("", "subject")) }, "UPDATE", "new"},
-		"set in place of one": {func(t *testing.T, c *company, key string) call { return c.set(t, "new"+key, "new", must(key, "subject")) }, "UPDATE", ""},
-		"touch":               {func(t *testing.T, c *company, key string) call { return c.touch(t, key, time.Hour) }, "UPDATE", "theirs"},
-		"delete":              {func(t *testing.T, c *company, key string) call { return c.delete(t, key) }, "DELETE", ""},
+		"set":               {func(t *testing.T, c *company, key string) call { return c.set(t, key, "new") }, "INSERT INTO", "new"},
+		"set with metadata": {func(t *testing.T, c *company, key string) call { return c.set(t, key, "new", member("subject")) }, "INSERT INTO", "new"},
+		"set what exists":   {func(t *testing.T, c *company, key string) call { return c.set(t, key, "new", must("", "subject")) }, "UPDATE", "new"},
+		"set in place of one": {func(t *testing.T, c *company, key string) call {
+			return c.set(t, "new"+key, "new", must(key, "subject"))
+		}, "UPDATE", ""},
+		"touch":  {func(t *testing.T, c *company, key string) call { return c.touch(t, key, time.Hour) }, "UPDATE", "theirs"},
+		"delete": {func(t *testing.T, c *company, key string) call { return c.delete(t, key) }, "DELETE", ""},
 	}
 	keys := []string{"a", "b", "c", "d"}
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
