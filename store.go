@@ -101,7 +101,8 @@ func NewStore(pool *Pool, cfg Config) (*Store, error) {
 	s := &Store{pool: pool, config: &cfg}
 	s.tables = tables{sessions: quoteTable(cfg.TableName), metadata: quoteTable(cfg.TableNameMeta)}
 	s.texts = newTexts(s.tables, s.largestValue())
-	if cfg.Coalesce == CoalesceOn {
+	// Where nobody may wait there is nothing to combine, and lanes would grow no more.
+	if cfg.Coalesce == CoalesceOn && pool.config.Backlog > 0 {
 		s.group = s.newGroup()
 		s.forget = pool.groups.add(s.group.Stat)
 	}
