@@ -79,7 +79,9 @@ func (l *lane) Run(ctx context.Context, calls []*coalesce.Call[task]) {
 	var err error
 	if len(tasks) == 1 {
 		l.runApart(ctx, kind, tasks)
-		err = tasks[0].err
+		if err = tasks[0].err; err == ErrNotFound {
+			err = nil // an answer
+		}
 	} else {
 		err = l.runTogether(ctx, kind, tasks)
 	}
