@@ -117,7 +117,47 @@ func TestDeletesOfManySessionsWorkWhereverTheirTableIsAndWhateverItsPrimaryKey(t
 	})
 }
 
-// opponents are transactions that each hold one session and want another one.
+func TestABatchLocksItsSessionsInTheOrderOfTheirKeys(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		createNewTables(t, cfg, nil)
+		admin := server.AdminIn(t, cfg.Database)
+		c := newCompany(t, cfg)
+		tests := []struct {
+			name, waits string
+			do          func(key string) call
+		}{
+			{"set", "INSERT", func(key string) call { return c.set(t, key, "new") }},
+			{"set with metadata", "INSERT", func(key string) call { return c.set(t, key, "new", member("subject")) }},
+			{"set what exists", "UPDATE", func(key string) call { return c.set(t, key, "new", must("", "subject")) }},
+			{"set in place of one", "UPDATE", func(key string) call { return c.set(t, "new"+key, "new", must(key, "subject")) }},
+			{"touch", "UPDATE", func(key string) call { return c.touch(t, key, time.Hour) }},
+			{"delete", "DELETE", func(key string) call { return c.delete(t, key) }},
+		}
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				for _, key := range []string{"a", "b", "c", "d"} {
+					require.NoError(t, c.set(t, key, "old")())
+				}
+				connection := idleConnection(t, c.Pool())
+				serve := c.queue(t, test.do("d"), test.do("b"), test.do("c"), test.do("a"))
+				lock := lockSession(t, admin, "a")
+				served := make(chan []error, 1)
+				go func() { served <- serve() }()
+				eventually(t, "the batch waits", func() bool { return count(t, admin, running, connection, test.waits) == 1 })
+				for _, key := range []string{"b", "c", "d"} {
+					var sid string
+					err := admin.QueryRowContext(t.Context(), "SELECT sid FROM sessions WHERE sid = ? FOR UPDATE NOWAIT", key).Scan(&sid)
+					assert.NoError(t, err, "it has locked nothing yet")
+				}
+				require.NoError(t, lock.Rollback())
+				errorsOnlyOf(t, <-served, nil)
+				require.Len(t, c.batches(), 1)
+			})
+		}
+	})
+}
+
 func TestABatchWhoseLocksCrossAnothersIsRepeatedUntilItIsThrough(t *testing.T) {
 	tests := map[string]struct {
 		do    func(t *testing.T, c *company, key string) call
