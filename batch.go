@@ -157,7 +157,8 @@ func (s *Store) upsertRequest(c *Conn, tasks []*task, room []wire.Parameter) req
 
 // touches moves the expiries of many tasks' sessions, one statement for each new expiry
 // and name. If one has not found all its sessions, nobody knows which: each is then
-// touched again, in one transaction, by a statement that tells.
+// touched again, in one transaction, by a statement that tells. So is each from the start
+// if one session is given two expiries: the later call's is the one to stay.
 func (s *Store) touches(ctx context.Context, c *Conn, tasks []*task) error {
 	var admitted []*task
 	for _, t := range tasks {
@@ -166,7 +167,13 @@ func (s *Store) touches(ctx context.Context, c *Conn, tasks []*task) error {
 		}
 	}
 	tasks = admitted
-	slices.SortStableFunc(tasks, func(a, b *task) int {
+	slices.SortStableFunc(tasks, byKey)
+	for i := 1; i < len(tasks); i++ {
+		if tasks[i].key == tasks[i-1].key && tasks[i].expires != tasks[i-1].expires {
+			return s.touchEach(ctx, c, tasks)
+		}
+	}
+	slices.SortFunc(tasks, func(a, b *task) int {
 		return cmp.Or(cmp.Compare(a.expires, b.expires), strings.Compare(a.name, b.name), strings.Compare(a.key, b.key))
 	})
 	var requests []request
@@ -195,7 +202,8 @@ func (s *Store) touches(ctx context.Context, c *Conn, tasks []*task) error {
 	return nil
 }
 
-// touchEach touches the sessions one by one, in one transaction.
+// touchEach touches the sessions one by one, in one transaction. Those of one session come
+// in the order of their calls.
 func (s *Store) touchEach(ctx context.Context, c *Conn, tasks []*task) error {
 	slices.SortStableFunc(tasks, byKey)
 	requests := []request{beginRequest()}
@@ -214,7 +222,7 @@ func (s *Store) touchEach(ctx context.Context, c *Conn, tasks []*task) error {
 }
 
 // deletes removes the sessions of many tasks, one statement for each name.
-func (s *Store) deletes(ctx context.Context, c *Conn, tasks []*task) error {
+func (s *Store) deletes(ctx context.Context, c *Conn, shape *schema, tasks []*task) error {
 	slices.SortFunc(tasks, func(a, b *task) int {
 		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.key, b.key))
 	})
@@ -223,7 +231,7 @@ func (s *Store) deletes(ctx context.Context, c *Conn, tasks []*task) error {
 		keys, size := distinctKeys(some)
 		parameters := append(keyParameters(keys, size), keyParameters(keys, size)...)
 		requests = append(requests, request{
-			statement:  s.texts.deleteExactly.of(size),
+			statement:  s.texts.deleteExactly[keying(shape.primary)].of(size),
 			parameters: append(parameters, wire.Text(some[0].name)),
 		})
 	}

@@ -66,9 +66,9 @@ func (s *Store) cleanInBackground(ctx context.Context) {
 // cleanBatch removes up to CleanupBatchSize expired sessions, and reports whether there
 // may be more. With a lock it does so only if nobody else has it.
 func (s *Store) cleanBatch(ctx context.Context, counted bool, lock string) (deleted int64, more bool, err error) {
-	err = s.run(ctx, "cleanup", counted, func(c *Conn, _ *schema) (err error) {
+	err = s.run(ctx, "cleanup", counted, func(c *Conn, shape *schema) (err error) {
 		var n int64
-		n, more, err = s.clean(ctx, c, lock)
+		n, more, err = s.clean(ctx, c, shape, lock)
 		deleted += n
 		return err
 	})
@@ -77,7 +77,7 @@ func (s *Store) cleanBatch(ctx context.Context, counted bool, lock string) (dele
 
 // clean selects ids and deletes by primary key: a DELETE by the expiry's index locks that
 // index's entries first and deadlocks with writers, who come from the primary key.
-func (s *Store) clean(ctx context.Context, c *Conn, lock string) (deleted int64, more bool, err error) {
+func (s *Store) clean(ctx context.Context, c *Conn, shape *schema, lock string) (deleted int64, more bool, err error) {
 	now := s.now()
 	var keys []string
 	locked := true
@@ -111,7 +111,7 @@ func (s *Store) clean(ctx context.Context, c *Conn, lock string) (deleted int64,
 	for chunk := range slices.Chunk(keys, ladderTop) {
 		size := coarseUp(len(chunk))
 		deletes = append(deletes, request{
-			statement:  s.texts.deleteExpired.of(size),
+			statement:  s.texts.deleteExpired[keying(shape.primary)].of(size),
 			parameters: append(keyParameters(chunk, size), wire.Int(now)),
 		})
 	}

@@ -193,7 +193,8 @@ type Config struct {
 	HashKeys bool
 	// Coalesce says whether calls that wait at the same moment are combined into
 	// statements of many rows: several times the throughput when there are more callers
-	// than connections, on fewer connections. A call that need not wait is not affected.
+	// than connections, on fewer connections. A call that need not wait is not affected,
+	// and with a negative Backlog, where none may wait, none is.
 	// "": CoalesceOn.
 	Coalesce CoalesceMode
 	// CoalesceMaxRows is how many calls one statement may serve. A larger one is cheaper

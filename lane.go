@@ -79,7 +79,9 @@ func (l *lane) Run(ctx context.Context, calls []*coalesce.Call[task]) {
 	var err error
 	if len(tasks) == 1 {
 		l.runApart(ctx, kind, tasks)
-		err = tasks[0].err
+		if err = tasks[0].err; err == ErrNotFound {
+			err = nil // an answer
+		}
 	} else {
 		err = l.runTogether(ctx, kind, tasks)
 	}
@@ -111,7 +113,7 @@ func (l *lane) runTogether(ctx context.Context, kind int, tasks []*task) error {
 		case kindTouch:
 			return l.store.touches(ctx, c, tasks)
 		case kindDelete:
-			return l.store.deletes(ctx, c, tasks)
+			return l.store.deletes(ctx, c, shape, tasks)
 		default:
 			return l.store.transactions(ctx, c, shape, tasks)
 		}

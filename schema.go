@@ -16,6 +16,7 @@ type schema struct {
 	sessions, metadata table
 
 	sessionsLack, metadataLack error // ErrSchema with the first thing that is missing; nil: nothing
+	primary                    bool  // the id is the primary key of its sessions
 	// What the columns can hold.
 	key, name, value, metadataKey, audience, subject bound
 }
@@ -349,6 +350,9 @@ func (s *schema) conclude() {
 		s.sessionsLack = detail(ErrSchema, "table %s has no primary key or unique index on sid, so that each save would add a row; run Migrate", s.sessions.name)
 	}
 	s.metadataLack = s.metadata.lack()
+	s.primary = slices.ContainsFunc(s.sessions.indexes, func(i index) bool {
+		return i.name == "PRIMARY" && slices.Equal(i.columns, s.sessions.unique)
+	})
 	s.key = s.sessions.bound("sid")
 	s.name = s.sessions.bound("name")
 	s.value = s.sessions.bound("data")

@@ -100,7 +100,8 @@ func NewStore(pool *Pool, cfg Config) (*Store, error) {
 	s := &Store{pool: pool, config: &cfg}
 	s.tables = tables{sessions: quoteTable(cfg.TableName), metadata: quoteTable(cfg.TableNameMeta)}
 	s.texts = newTexts(s.tables, s.largestValue())
-	if cfg.Coalesce == CoalesceOn {
+	// Where nobody may wait there is nothing to combine, and lanes would grow no more.
+	if cfg.Coalesce == CoalesceOn && pool.config.Backlog > 0 {
 		s.group = s.newGroup()
 		pool.groups.add(s.group)
 	}
@@ -253,7 +254,7 @@ func (s *Store) failure(operation string, err error) error {
 	if errors.Is(err, ErrBacklogFull) || err == ErrClosed {
 		return err
 	}
-	if refused := asServerError(err); refused != nil && (refused.Code == errNoSuchTable || refused.Code == errNoSuchColumn) {
+	if refused := asServerError(err); refused != nil && (refused.Code == errNoSuchTable || refused.Code == errNoSuchColumn || refused.Code == errNoSuchKey) {
 		s.shape.Store(nil)
 		err = &schemaError{err}
 	}
@@ -263,9 +264,10 @@ func (s *Store) failure(operation string, err error) error {
 const (
 	errNoSuchColumn = 1054
 	errNoSuchTable  = 1146
+	errNoSuchKey    = 1176
 )
 
-// schemaError is a table or column that went missing behind the store's back.
+// schemaError is a table, column or key that went missing behind the store's back.
 type schemaError struct{ err error }
 
 func (e *schemaError) Error() string   { return trimPrefix(e.err) + "; run Migrate" }

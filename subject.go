@@ -75,9 +75,9 @@ func (s *Store) deleteSubject(ctx context.Context, c *Conn, shape *schema, q sub
 		return 0, nil
 	}
 	requests := []request{beginRequest()}
-	requests = s.appendDeletes(requests, q.name, live)
+	requests = s.appendDeletes(requests, shape, q.name, live)
 	counted := len(requests)
-	requests = s.appendDeletes(requests, q.name, expired)
+	requests = s.appendDeletes(requests, shape, q.name, expired)
 	var deleted int64
 	err := c.transact(ctx, requests, func() error {
 		for i := range requests[1:counted] {
@@ -89,12 +89,12 @@ func (s *Store) deleteSubject(ctx context.Context, c *Conn, shape *schema, q sub
 }
 
 // appendDeletes appends the statements that delete the keys, in the order of their locks.
-func (s *Store) appendDeletes(requests []request, name string, keys []string) []request {
+func (s *Store) appendDeletes(requests []request, shape *schema, name string, keys []string) []request {
 	slices.Sort(keys)
 	for chunk := range slices.Chunk(keys, ladderTop) {
 		size := coarseUp(len(chunk))
 		parameters := append(keyParameters(chunk, size), wire.Text(name))
-		requests = append(requests, request{statement: s.texts.deleteSessions.of(size), parameters: parameters})
+		requests = append(requests, request{statement: s.texts.deleteSessions[keying(shape.primary)].of(size), parameters: parameters})
 	}
 	return requests
 }

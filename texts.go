@@ -16,12 +16,12 @@ type texts struct {
 	endSessions     rungs
 	endLiveSession  string
 	deleteSession   string
-	deleteSessions  rungs
-	deleteExactly   rungs
+	deleteSessions  [2]rungs // indexed by keying
+	deleteExactly   [2]rungs
 	selectSubject   string
 	selectPage      string
 	selectExpired   string
-	deleteExpired   rungs
+	deleteExpired   [2]rungs
 }
 
 // rungs holds a statement in each size of the ladder.
@@ -59,12 +59,14 @@ func newTexts(t tables, largestValue int) texts {
 		endSessions:     makeRungs(func(n int) string { return endSessions(t, n) }),
 		endLiveSession:  endLiveSession(t),
 		deleteSession:   deleteSession(t),
-		deleteSessions:  makeRungs(func(n int) string { return deleteSessions(t, n) }),
-		deleteExactly:   makeRungs(func(n int) string { return deleteExactly(t, n) }),
 		selectSubject:   selectSubject(t),
 		selectPage:      selectPage(t),
 		selectExpired:   selectExpired(t),
-		deleteExpired:   makeRungs(func(n int) string { return deleteExpired(t, n) }),
+	}
+	for _, primary := range []bool{false, true} {
+		x.deleteSessions[keying(primary)] = makeRungs(func(n int) string { return deleteSessions(t, n, primary) })
+		x.deleteExactly[keying(primary)] = makeRungs(func(n int) string { return deleteExactly(t, n, primary) })
+		x.deleteExpired[keying(primary)] = makeRungs(func(n int) string { return deleteExpired(t, n, primary) })
 	}
 	for _, rowAlias := range []bool{false, true} {
 		x.upsertSessions[dialect(rowAlias)] = makeRungs(func(n int) string { return upsertSessions(t, n, rowAlias) })
@@ -74,8 +76,13 @@ func newTexts(t tables, largestValue int) texts {
 }
 
 // dialect is the index of the texts for a server that knows row aliases, or does not.
-func dialect(rowAlias bool) int {
-	if rowAlias {
+func dialect(rowAlias bool) int { return indexOf(rowAlias) }
+
+// keying is the index of the texts for a table whose primary key is the id, or is not.
+func keying(primary bool) int { return indexOf(primary) }
+
+func indexOf(second bool) int {
+	if second {
 		return 1
 	}
 	return 0

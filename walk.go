@@ -59,8 +59,8 @@ func (s *Store) DeleteAll(ctx context.Context, name string) (int64, error) {
 	var total int64
 	err := s.walk(ctx, "delete all", name, func(keys []string) error {
 		var deleted int64
-		err := s.do(ctx, "delete all", func(c *Conn, _ *schema) error {
-			requests := s.appendDeletes([]request{beginRequest()}, name, keys)
+		err := s.do(ctx, "delete all", func(c *Conn, shape *schema) error {
+			requests := s.appendDeletes([]request{beginRequest()}, shape, name, keys)
 			return c.transact(ctx, requests, func() error {
 				deleted = c.affected()
 				return nil
