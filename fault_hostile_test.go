@@ -141,6 +141,11 @@ func strangers(t *testing.T) []stranger {
 			p.reply(ok(1, committing, 0), failure(1, 1115, "42000", secret), ok(1, committing, 0), ok(1, committing, 0))
 			p.ended()
 		}, code: 1115, final: true},
+		{name: "F20 a session whose setting up has no end", script: func(conn net.Conn) {
+			greet(conn)
+			newServerEnd(conn).reply(ok(2, committing, 0))
+			stalls(conn)
+		}, want: down, slow: true},
 		{name: "F21 a dialer that panics", change: func(cfg *mysqlsession.Config) {
 			cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { panic(secret) }
 		}, want: down},
@@ -274,5 +279,39 @@ func requirePause(t *testing.T, b *backend, pool *mysqlsession.Pool, s stranger)
 		require.GreaterOrEqual(t, waited, refused/2, "servers lock out whoever tries again and again")
 	} else {
 		require.LessOrEqual(t, waited, first+step, "it may pass")
+	}
+}
+
+// A caller without a deadline was told that its context had ended.
+func TestAHookThatTakesTooLongIsUnavailability(t *testing.T) {
+	const limit = 3 * time.Second
+	slow := false
+	hang := func(ctx context.Context) error {
+		if slow {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	}
+	hooks := map[string]mysqlsession.Config{
+		"BeforeConnect": {BeforeConnect: func(ctx context.Context, _ *mysqlsession.Config) error { return hang(ctx) }},
+		"AfterConnect":  {AfterConnect: func(ctx context.Context, _ *mysqlsession.Conn) error { return hang(ctx) }},
+	}
+	for name, cfg := range hooks {
+		t.Run(name, func(t *testing.T) {
+			slow = false
+			cfg.PoolSize, cfg.ConnectTimeout = 1, limit
+			inPool(t, cfg, func(t *testing.T, b *backend, pool *mysqlsession.Pool) {
+				w := watched(pool, b)
+				acquire(t, pool).Discard()
+				slow = true
+				err := w.call(t, t.Context(), limit, func(ctx context.Context) error { return w.echo(ctx, "text") })
+				require.ErrorIs(t, err, mysqlsession.ErrUnavailable)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorContains(t, err, name)
+				slow = false
+				w.settled(t)
+			})
+		})
 	}
 }
