@@ -44,7 +44,7 @@ func newWitness(pool *mysqlsession.Pool, sockets func() int, echo func(ctx conte
 }
 
 // tag is a text that no call had before.
-func (w *witness) tag() string { return fmt.Sprintf("tag-%d", w.tags.Add(1)) }
+func (w *witness) tag() string { return fmt.Sprintf("tag-%06d", w.tags.Add(1)) }
 
 // call makes a call that must return within the bound.
 func (w *witness) call(t *testing.T, ctx context.Context, bound time.Duration, do func(ctx context.Context) error) error {
