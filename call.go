@@ -43,7 +43,7 @@ func (s *Store) call(ctx context.Context, kind int, p *put) error {
 	if !ok {
 		return s.callInBatch(ctx, kind, p)
 	}
-	defer s.group.End(lane, kind)
+	defer s.group.End(lane)
 	return s.callAlone(ctx, kind, p)
 }
 
