@@ -196,8 +196,7 @@ func parseTests(t *testing.T) (tests map[string]bool, texts []string) {
 	t.Helper()
 	tests = map[string]bool{}
 	set := token.NewFileSet()
-	var parse func(folder, prefix string)
-	parse = func(folder, prefix string) {
+	parse := func(folder, prefix string) {
 		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		require.NoError(t, err)
 		for _, name := range files {
