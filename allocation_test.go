@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mysqlsession/mysqlsession"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
 )
 
@@ -52,5 +53,20 @@ func TestAcquiringAnIdleConnectionAllocatesOnlyItsHandle(t *testing.T) {
 			conn.Release()
 		})
 		require.LessOrEqual(t, allocations, 1.0)
+	})
+}
+
+// Callers are refused when there are too many: what that costs is paid by all of them.
+func TestBeingRefusedAllocatesNothing(t *testing.T) {
+	inPool(t, mysqlsession.Config{PoolSize: 1, Backlog: -1}, func(t *testing.T, _ *backend, pool *mysqlsession.Pool) {
+		held := hold(t, pool, 1)
+		ctx := context.Background()
+		allocations := testing.AllocsPerRun(1000, func() {
+			if _, err := pool.Acquire(ctx); err != mysqlsession.ErrBacklogFull {
+				t.Error(err)
+			}
+		})
+		require.Zero(t, allocations)
+		release(held)
 	})
 }

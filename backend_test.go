@@ -36,10 +36,11 @@ type backend struct {
 	mostDials int // dials under way at a time
 	users     []string
 	far       map[net.Conn]struct{}
-	down      error         // what a dial gets; nil: a socket
-	room      int           // for sockets, when a dial beyond gets errRefused; 0: any number
-	silent    bool          // the server accepts and says nothing
-	dialTime  time.Duration // that a dial takes
+	down      error          // what a dial gets; nil: a socket
+	room      int            // for sockets, when a dial beyond gets errRefused; 0: any number
+	silent    bool           // the server accepts and says nothing
+	script    func(net.Conn) // what serves new connections in the server's place; nil: it does
+	dialTime  time.Duration  // that a dial takes
 }
 
 // dial is a DialFunc.
@@ -83,7 +84,7 @@ func (b *backend) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		b.far = make(map[net.Conn]struct{})
 	}
 	b.far[far] = struct{}{}
-	go b.serve(far, b.silent)
+	go b.serve(far, b.silent, b.script)
 	return &countedSocket{Conn: near, backend: b}, nil
 }
 
@@ -141,13 +142,17 @@ func (b *backend) hangUp() {
 	}
 }
 
-func (b *backend) serve(far net.Conn, silent bool) {
+func (b *backend) serve(far net.Conn, silent bool, script func(net.Conn)) {
 	defer func() {
 		_ = far.Close()
 		b.mu.Lock()
 		delete(b.far, far)
 		b.mu.Unlock()
 	}()
+	if script != nil {
+		script(far)
+		return
+	}
 	p := newServerEnd(far)
 	if silent {
 		_, _ = io.Copy(io.Discard, far)

@@ -90,7 +90,7 @@ func connect(ctx context.Context, cfg *Config) (*Conn, error) {
 	c := newConn(t, cfg)
 	if err := c.setUp(ctx, cfg); err != nil {
 		c.abort()
-		return nil, &callError{"connect to " + t.address + ": set up the session", err}
+		return nil, &callError{"connect to " + t.address + ": set up the session", outOfTime(err)}
 	}
 	return c, nil
 }

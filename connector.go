@@ -35,7 +35,7 @@ func (p *Pool) open(ctx context.Context) (*Conn, error) {
 	if p.config.BeforeConnect != nil {
 		cfg = cfg.copy()
 		if err := p.config.BeforeConnect(ctx, &cfg); err != nil {
-			return nil, &callError{"connect: BeforeConnect", err}
+			return nil, &callError{"connect: BeforeConnect", outOfTime(err)}
 		}
 		if err := cfg.validate(); err != nil {
 			return nil, err
@@ -55,7 +55,7 @@ func (p *Pool) open(ctx context.Context) (*Conn, error) {
 			}
 		}()
 		if err := p.config.AfterConnect(ctx, conn); err != nil {
-			return nil, &callError{"connect: AfterConnect", err}
+			return nil, &callError{"connect: AfterConnect", outOfTime(err)}
 		}
 		if !conn.reusable() {
 			return nil, &callError{"connect: AfterConnect", errNotCommitting}

@@ -250,6 +250,15 @@ func explainSocket(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
+// outOfTime is the error of what followed or preceded a login and took until ConnectTimeout. A
+// bare context.DeadlineExceeded would be taken for the end of the caller's own context.
+func outOfTime(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnavailable) {
+		return &causeError{ErrUnavailable, err}
+	}
+	return err
+}
+
 // explainLogin is the error for a login that failed.
 func (cfg *Config) explainLogin(ctx context.Context, err error) error {
 	var violation guard.Violation

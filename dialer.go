@@ -146,7 +146,8 @@ func refusedForGood(err error) bool {
 	if errors.Is(err, ErrUnavailable) {
 		return false // dial's word for what may pass, an error that came before TLS included
 	}
-	return asServerError(err) != nil || errors.Is(err, ErrTLSUnavailable) || errors.Is(err, ErrKeyRetrieval)
+	var certificate *tlsError
+	return asServerError(err) != nil || errors.As(err, &certificate) || errors.Is(err, ErrTLSUnavailable) || errors.Is(err, ErrKeyRetrieval)
 }
 
 // pausedError is what callers get without a try of their own.

@@ -103,9 +103,10 @@ func (e *ServerError) Error() string {
 	return fmt.Sprintf("%s (server error %d, SQLSTATE %s)", meaning, e.Code, e.SQLState)
 }
 
-// Is makes the codes that say "not writable" match ErrNotWritable.
+// Is makes the codes that say "not writable" match ErrNotWritable, and the one that says
+// that the request was over max_allowed_packet match ErrValueTooLarge.
 func (e *ServerError) Is(target error) bool {
-	return target == ErrNotWritable && notWritable(e.Code)
+	return target == ErrNotWritable && notWritable(e.Code) || target == ErrValueTooLarge && e.Code == errOverAllowedPacket
 }
 
 // OutcomeUnknown reports whether err comes from a write that was sent and whose

@@ -222,7 +222,7 @@ func TestARefusalForGoodIsNotTriedAgainForASecond(t *testing.T) {
 }
 
 // welcomesAll logs in and answers everything.
-func welcomesAll(conn net.Conn) { (&backend{}).serve(conn, false) }
+func welcomesAll(conn net.Conn) { (&backend{}).serve(conn, false, nil) }
 
 func TestBeforeConnectChangesTheCredentialsOfEachConnection(t *testing.T) {
 	names := []string{"monday", "tuesday", "wednesday"}

@@ -29,6 +29,13 @@ func (c *socketCounter) add(n int) {
 	c.most = max(c.most, c.now)
 }
 
+// open is how many there are.
+func (c *socketCounter) open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
 func (c *socketCounter) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c.add(1)
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)

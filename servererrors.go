@@ -50,8 +50,8 @@ func fateOf(e *ServerError, mariadb bool) fate {
 		1040, 1203: // too many connections; from a proxy also in mid-session
 		return fate{discard: true, repeat: remedyElsewhere}
 	case 1077, 1079, 1080, // the server is going
-		1153,             // a packet over max_allowed_packet: the server closes
-		1156, 1157, 1835, // it could not make sense of what was sent
+		errOverAllowedPacket, // the server closes
+		1156, 1157, 1835,     // it could not make sense of what was sent
 		1158, 1159, 1160, 1161, 1184: // it saw a network error
 		return fate{discard: true}
 	case 1180, // an error during COMMIT
@@ -75,6 +75,9 @@ func fateOf(e *ServerError, mariadb bool) fate {
 	}
 	return fate{}
 }
+
+// errOverAllowedPacket is the server's, or a proxy's, for a request over its max_allowed_packet.
+const errOverAllowedPacket = 1153
 
 // notWritable reports whether the code says that the server takes no writes.
 func notWritable(code uint16) bool { return code == 1290 || code == 1792 || code == 1836 }
@@ -109,7 +112,7 @@ func serverErrorMeaning(code uint16) string {
 		return "privilege missing"
 	case 1146:
 		return "no such table"
-	case 1153:
+	case errOverAllowedPacket:
 		return "packet over max_allowed_packet"
 	case 1193:
 		return "unknown server variable"

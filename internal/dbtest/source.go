@@ -83,20 +83,29 @@ func privateInstances(ctx context.Context) ([]Server, error) {
 			return nil, fmt.Errorf("starting %s: %w", binary.Path, err)
 		}
 		process.stop = append(process.stop, instance.Stop)
-		server := Server{
-			Config: mysqlsession.Config{
-				Host: instance.Host, Port: instance.Port,
-				Username: instance.Username, Password: instance.Password,
-			},
-			CA:     instance.CA,
-			Socket: instance.Socket,
-		}
-		if err := server.identify(ctx, ""); err != nil {
-			return nil, fmt.Errorf("%s was started: %w", binary.Path, err)
+		server, err := serverOf(ctx, instance)
+		if err != nil {
+			return nil, err
 		}
 		servers = append(servers, server)
 	}
 	return servers, nil
+}
+
+// serverOf is an instance as tests see it.
+func serverOf(ctx context.Context, instance *localserver.Server) (Server, error) {
+	server := Server{
+		Config: mysqlsession.Config{
+			Host: instance.Host, Port: instance.Port,
+			Username: instance.Username, Password: instance.Password,
+		},
+		CA:     instance.CA,
+		Socket: instance.Socket,
+	}
+	if err := server.identify(ctx, ""); err != nil {
+		return Server{}, fmt.Errorf("%s was started: %w", instance.Binary.Path, err)
+	}
+	return server, nil
 }
 
 // identify asks the server what it is and names it.
