@@ -89,7 +89,7 @@ func TestACallerThatLeavesDuringALoginReturnsAtOnce(t *testing.T) {
 				left := make(chan struct{})
 				go func() {
 					defer close(left)
-					await(t, "the stall", happened)
+					awaitFault(t, "the stall", happened)
 					cancel()
 				}()
 				err := f.call(t, ctx, 0, func(ctx context.Context) error { return f.get(ctx, keptValue) })

@@ -92,8 +92,8 @@ func (f *faulty) healed(t *testing.T) {
 	f.settled(t)
 }
 
-// await waits for what a proxy says has happened.
-func await(t *testing.T, what string, happened <-chan struct{}) {
+// awaitFault waits for what a proxy says has happened.
+func awaitFault(t *testing.T, what string, happened <-chan struct{}) {
 	t.Helper()
 	timer := time.NewTimer(20 * time.Second)
 	defer timer.Stop()
