@@ -113,7 +113,7 @@ var faultMatrix = []matrixRow{
 	{"F49", "the server turns read-only", []string{"TestAReadOnlyServerIsNotWritableAndNothingIsApplied", "TestAReadOnlyServerIsLeftByTheWholePool",
 		"TestAWritesErrorIsHandledAsItsCodeDemands"}, ""},
 	{"F50", "the server says that it is going", []string{"TestAWritesErrorIsHandledAsItsCodeDemands", "TestAReadsErrorIsHandledAsItsCodeDemands",
-		"TestServerErrorsThatAnnounceAnEndCloseTheConnection"}, ""},
+		"TestAServerThatServesNobodyIsUnavailable", "TestServerErrorsThatAnnounceAnEndCloseTheConnection"}, ""},
 	{"F51", "a graceful shutdown", []string{"TestAGracefulShutdownEndsCallsAsACrashDoesAndNothingWorse"}, ""},
 	{"F52", "prepared statements are lost", []string{"TestStatementsThatTheServerLostArePreparedAnewUnseen", "TestAStatementThatTheServerHasLostIsPreparedAnewTheNextTime"}, ""},
 	{"F53", "a column is added", []string{"TestAColumnThatIsAddedWhileStatementsArePreparedChangesNothing",
