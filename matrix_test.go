@@ -29,6 +29,9 @@ type matrixRow struct {
 // subtests for its rows.
 const strangersTest = "TestAStrangerInTheServersPlaceCostsAPoolNothing"
 
+// chaosVariable makes the chaos last longer than the seconds that every run can have.
+const chaosVariable = "MYSQLSESSION_TEST_CHAOS"
+
 // faultMatrix says where each fault is tested: those of the fault matrix, which have
 // numbers, and a server's own.
 var faultMatrix = []matrixRow{
