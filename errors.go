@@ -103,10 +103,20 @@ func (e *ServerError) Error() string {
 	return fmt.Sprintf("%s (server error %d, SQLSTATE %s)", meaning, e.Code, e.SQLState)
 }
 
-// Is makes the codes that say "not writable" match ErrNotWritable, and the one that says
-// that the request was over max_allowed_packet match ErrValueTooLarge.
+// Is makes codes match the errors of this package that say the same: ErrNotWritable,
+// ErrUnavailable for a server that serves nobody now, and ErrValueTooLarge for a request
+// over max_allowed_packet.
 func (e *ServerError) Is(target error) bool {
-	return target == ErrNotWritable && notWritable(e.Code) || target == ErrValueTooLarge && e.Code == errOverAllowedPacket
+	switch target {
+	case ErrNotWritable:
+		return notWritable(e.Code)
+	case ErrUnavailable:
+		return notServing(e.Code)
+	case ErrValueTooLarge:
+		return e.Code == errOverAllowedPacket
+	default:
+		return false
+	}
 }
 
 // OutcomeUnknown reports whether err comes from a write that was sent and whose

@@ -226,9 +226,6 @@ func killSomebody(ctx context.Context, f *faulty) {
 	}
 }
 
-// chaosVariable makes the chaos last longer than the seconds that every run can have.
-const chaosVariable = "MYSQLSESSION_TEST_CHAOS"
-
 func chaosTime(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv(chaosVariable)

@@ -124,6 +124,23 @@ func requireReported(t *testing.T, r reportedError, err error, again bool) {
 	}
 }
 
+// Calls that met a server on its way down, twice, got an error that did not say so.
+func TestAServerThatServesNobodyIsUnavailable(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		f := behindProxy(t, server, nil)
+		for _, code := range []uint16{1047, 1053, 1203, 1040} {
+			execute(t, f.admin, fmt.Sprintf("CREATE TRIGGER refuse BEFORE INSERT ON sessions FOR EACH ROW "+
+				"SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = %d, MESSAGE_TEXT = ''", code))
+			err := f.call(t, t.Context(), 0, func(ctx context.Context) error { return f.set(ctx, "p4yload") })
+			execute(t, f.admin, "DROP TRIGGER refuse")
+			requireServerError(t, err, code)
+			require.ErrorIs(t, err, mysqlsession.ErrUnavailable)
+			require.True(t, mysqlsession.SafeToRetry(err))
+			f.healed(t)
+		}
+	})
+}
+
 func TestAServerThatTakesNoMoreConnectionsIsUsedWithThoseThereAre(t *testing.T) {
 	const room = 12 // MariaDB takes no less than 10
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {

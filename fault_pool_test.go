@@ -95,6 +95,7 @@ func TestThousandsOfCallersOfAServerThatIsDownAreToldTogether(t *testing.T) {
 		}
 		group.Wait()
 		require.LessOrEqual(t, b.dialled()-before, concurrent+size, "dials are for all, not for each")
+		synctest.Wait()
 		require.Zero(t, pool.Stat().TotalConns)
 		b.set(func() { b.down = nil })
 		w.settled(t)

@@ -29,6 +29,9 @@ type matrixRow struct {
 // subtests for its rows.
 const strangersTest = "TestAStrangerInTheServersPlaceCostsAPoolNothing"
 
+// chaosVariable makes the chaos last longer than the seconds that every run can have.
+const chaosVariable = "MYSQLSESSION_TEST_CHAOS"
+
 // faultMatrix says where each fault is tested: those of the fault matrix, which have
 // numbers, and a server's own.
 var faultMatrix = []matrixRow{
@@ -113,7 +116,7 @@ var faultMatrix = []matrixRow{
 	{"F49", "the server turns read-only", []string{"TestAReadOnlyServerIsNotWritableAndNothingIsApplied", "TestAReadOnlyServerIsLeftByTheWholePool",
 		"TestAWritesErrorIsHandledAsItsCodeDemands"}, ""},
 	{"F50", "the server says that it is going", []string{"TestAWritesErrorIsHandledAsItsCodeDemands", "TestAReadsErrorIsHandledAsItsCodeDemands",
-		"TestServerErrorsThatAnnounceAnEndCloseTheConnection"}, ""},
+		"TestAServerThatServesNobodyIsUnavailable", "TestServerErrorsThatAnnounceAnEndCloseTheConnection"}, ""},
 	{"F51", "a graceful shutdown", []string{"TestAGracefulShutdownEndsCallsAsACrashDoesAndNothingWorse"}, ""},
 	{"F52", "prepared statements are lost", []string{"TestStatementsThatTheServerLostArePreparedAnewUnseen", "TestAStatementThatTheServerHasLostIsPreparedAnewTheNextTime"}, ""},
 	{"F53", "a column is added", []string{"TestAColumnThatIsAddedWhileStatementsArePreparedChangesNothing",

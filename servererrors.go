@@ -82,6 +82,12 @@ const errOverAllowedPacket = 1153
 // notWritable reports whether the code says that the server takes no writes.
 func notWritable(code uint16) bool { return code == 1290 || code == 1792 || code == 1836 }
 
+// notServing reports whether the code says that the server serves nobody now: it has too
+// many connections, is shutting down, or is a Galera node that is not ready.
+func notServing(code uint16) bool {
+	return code == 1040 || code == 1203 || code == 1053 || code == 1047
+}
+
 // serverErrorMeaning says in our own words what a code means: the server's words may
 // quote keys and data. "": not listed.
 func serverErrorMeaning(code uint16) string {
