@@ -93,6 +93,8 @@ type Group[T any] struct {
 	config  Config[T]
 	ctx     context.Context // the batches'
 	cancel  context.CancelFunc
+	opening context.Context // the lanes' that are being opened
+	stop    context.CancelFunc
 	workers sync.WaitGroup
 
 	// mu guards what follows. Nothing blocks under it.
@@ -151,6 +153,7 @@ func New[T any](config Config[T]) *Group[T] {
 		g.free = append(g.free, len(g.slots)-1-i)
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.opening, g.stop = context.WithCancel(g.ctx)
 	return g
 }
 
@@ -329,6 +332,7 @@ func (g *Group[T]) Close() {
 		g.timer.Stop()
 	}
 	g.mu.Unlock()
+	g.stop() // nobody is left whom such a lane could serve
 	end := time.AfterFunc(g.config.CloseGrace, g.cancel)
 	g.workers.Wait()
 	end.Stop()

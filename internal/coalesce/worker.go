@@ -10,7 +10,7 @@ import (
 func (g *Group[T]) work(number int) {
 	var calls []*Call[T]
 	for {
-		lane, err := g.config.Open(g.ctx)
+		lane, err := g.config.Open(g.opening)
 		if err != nil {
 			g.giveUp(number, err)
 			return
