@@ -139,15 +139,20 @@ func (s *Store) sets(ctx context.Context, c *Conn, shape *schema, tasks []*task,
 		return err
 	}
 	slices.SortStableFunc(tasks, byKey)
-	parameters, size := (*room)[:0], rungUp(len(tasks))
+	requests := [...]request{s.upsertRequest(c, tasks, *room)}
+	*room = requests[0].parameters
+	return c.roundTrip(ctx, effectWrite, requests[:])
+}
+
+// upsertRequest stores the tasks' sessions. What fills the statement up is the last one
+// again, which changes nothing.
+func (s *Store) upsertRequest(c *Conn, tasks []*task, room []wire.Parameter) request {
+	parameters, size := room[:0], rungUp(len(tasks))
 	for i := range size {
-		t := tasks[min(i, len(tasks)-1)] // storing the last one again changes nothing
+		t := tasks[min(i, len(tasks)-1)]
 		parameters = append(parameters, wire.Text(t.key), wire.Text(t.name), wire.Bytes(t.value), wire.Int(t.expires))
 	}
-	*room = parameters
-	return c.roundTrip(ctx, effectWrite, []request{{
-		statement: s.texts.upsertSessions[dialect(c.server.rowAlias())].of(size), parameters: parameters,
-	}})
+	return request{statement: s.texts.upsertSessions[dialect(c.server.rowAlias())].of(size), parameters: parameters}
 }
 
 // held is which of the sessions that tasks change others have locked. One that is not in the
@@ -286,5 +291,5 @@ func distinctKeys(tasks []*task) (keys []string, size int) {
 			keys = append(keys, t.key)
 		}
 	}
-	return keys, rungUp(len(keys))
+	return keys, coarseUp(len(keys))
 }

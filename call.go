@@ -12,14 +12,16 @@ import (
 const (
 	kindGet = iota
 	kindSet
-	kindTransaction // a Set that takes more than one statement, or must know that a session is live
+	kindSetMetadata // a Set with metadata
+	kindRotate      // a Set that ends another session
+	kindReplace     // a Set for which a session must be live
 	kindTouch
 	kindDelete
 	kinds
 )
 
 // operationNames are the kinds' names, in errors and hooks.
-var operationNames = [kinds]string{"get", "set", "set", "touch", "delete"}
+var operationNames = [kinds]string{"get", "set", "set", "set", "set", "touch", "delete"}
 
 // callOverhead is about what a call, or a row of its metadata, takes of a request besides
 // its strings.
@@ -41,7 +43,7 @@ func (s *Store) call(ctx context.Context, kind int, p *put) error {
 	if !ok {
 		return s.callInBatch(ctx, kind, p)
 	}
-	defer s.group.End(lane, kind)
+	defer s.group.End(lane)
 	return s.callAlone(ctx, kind, p)
 }
 
@@ -128,7 +130,9 @@ func (s *Store) newGroup() *coalesce.Group[task] {
 		list[i].MaxCalls = s.config.CoalesceMaxRows
 	}
 	list[kindSet].Fit = rungDown
-	list[kindTransaction].MaxCalls = min(s.config.CoalesceMaxRows, transactionCalls)
+	for _, i := range []int{kindSetMetadata, kindRotate, kindReplace} {
+		list[i].MaxCalls = min(s.config.CoalesceMaxRows, transactionCalls)
+	}
 	return coalesce.New(coalesce.Config[task]{
 		Kinds:      list,
 		MaxLanes:   min(s.config.CoalesceMaxLanes, s.pool.config.PoolSize),

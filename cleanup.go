@@ -109,7 +109,7 @@ func (s *Store) clean(ctx context.Context, c *Conn, shape *schema, lock string) 
 	slices.Sort(keys)
 	deletes := make([]request, 0, len(keys)/ladderTop+2)
 	for chunk := range slices.Chunk(keys, ladderTop) {
-		size := rungUp(len(chunk))
+		size := coarseUp(len(chunk))
 		deletes = append(deletes, request{
 			statement:  s.texts.deleteExpired[keying(shape.primary)].of(size),
 			parameters: append(keyParameters(chunk, size), wire.Int(now)),

@@ -48,7 +48,7 @@ type Pool struct {
 		maxIdle, maxLifetime, dead, broken                  atomic.Int64
 	}
 
-	groups groupStats // of the stores that combine calls
+	groups poolGroups // of stores whose calls are combined
 
 	// mu guards members and closing; nothing blocks under it.
 	mu      sync.Mutex
@@ -395,7 +395,7 @@ func (p *Pool) fill(ctx context.Context) {
 
 // Stat returns a snapshot of the pool's figures.
 func (p *Pool) Stat() Stat {
-	conns, gate, groups := p.conns.Stat(), p.gate.Stat(), p.groups.sum()
+	conns, gate, groups := p.conns.Stat(), p.gate.Stat(), p.groups.stat()
 	return Stat{
 		Pool:                    p.config.Pool,
 		MaxConns:                p.config.PoolSize,
@@ -443,6 +443,7 @@ func (p *Pool) Close() error {
 	}
 	defer close(closing)
 	p.gate.Close()
+	p.groups.refuse(ErrClosed)
 	p.stop()
 	p.maintained.Wait()
 	gone := make(chan struct{})

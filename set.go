@@ -22,10 +22,21 @@ func (s *Store) Set(ctx context.Context, name, key string, value []byte, ttl tim
 	if err := p.check(s, ttl, opts); err != nil {
 		return &callError{"set", err}
 	}
-	if p.old != "" || p.mustExist || len(p.metadata) > 0 {
-		return s.call(ctx, kindTransaction, &p)
+	return s.call(ctx, p.kind(), &p)
+}
+
+// kind is which calls the put may share statements with.
+func (p *put) kind() int {
+	switch {
+	case p.mustExist:
+		return kindReplace
+	case p.old != "":
+		return kindRotate
+	case len(p.metadata) > 0:
+		return kindSetMetadata
+	default:
+		return kindSet
 	}
-	return s.call(ctx, kindSet, &p)
 }
 
 // put is one session to be stored, with its input checked.
@@ -138,11 +149,13 @@ func (s *Store) setAll(ctx context.Context, c *Conn, shape *schema, p *put) erro
 	return ErrNotFound
 }
 
-// endRequest brings the old session's expiry forward. An end after the server's last
-// moment changes nothing: no expiry is later than that.
+// staleEnd is when the old session is to end. One after the server's last moment changes
+// nothing: no expiry is later than that.
+func (s *Store) staleEnd(c *Conn, p *put) int64 { return min(p.staleEnd, c.server.lastMoment().Unix()) }
+
+// endRequest brings the old session's expiry forward.
 func (s *Store) endRequest(c *Conn, p *put) request {
-	end := min(p.staleEnd, c.server.lastMoment().Unix())
-	parameters := sessionParameters([]wire.Parameter{wire.Int(end)}, p.name, p.old)
+	parameters := sessionParameters([]wire.Parameter{wire.Int(s.staleEnd(c, p))}, p.name, p.old)
 	if p.mustExist {
 		return request{statement: s.texts.endLiveSession, parameters: append(parameters, wire.Int(p.now))}
 	}
@@ -161,18 +174,17 @@ func (s *Store) appendMetadata(requests []request, c *Conn, rows []metadataRow) 
 	slices.SortFunc(rows, func(a, b metadataRow) int {
 		return cmp.Or(strings.Compare(a.Audience, b.Audience), strings.Compare(a.Subject, b.Subject), strings.Compare(a.key, b.key))
 	})
-	rows = slices.Compact(rows)
-	for len(rows) > 0 {
-		n := rungDown(len(rows))
-		parameters := make([]wire.Parameter, 0, 3*n)
-		for _, r := range rows[:n] {
+	for chunk := range slices.Chunk(slices.Compact(rows), ladderTop) {
+		size := coarseUp(len(chunk))
+		parameters := make([]wire.Parameter, 0, 3*size)
+		for i := range size {
+			r := chunk[min(i, len(chunk)-1)] // adding the last one again changes nothing
 			parameters = append(parameters, wire.Text(r.Audience), wire.Text(r.Subject), wire.Text(r.key))
 		}
 		requests = append(requests, request{
-			statement:  s.texts.upsertMetadata[dialect(c.server.rowAlias())].of(n),
+			statement:  s.texts.upsertMetadata[dialect(c.server.rowAlias())].of(size),
 			parameters: parameters,
 		})
-		rows = rows[n:]
 	}
 	return requests
 }

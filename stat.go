@@ -1,11 +1,6 @@
 package mysqlsession
 
-import (
-	"sync"
-	"time"
-
-	"github.com/mysqlsession/mysqlsession/internal/coalesce"
-)
+import "time"
 
 // Stat is a snapshot of a pool. Counts and durations are since the pool was made.
 type Stat struct {
@@ -55,44 +50,4 @@ type Stat struct {
 	BatchCount       int64
 	BatchedCallCount int64
 	BatchWaitTime    time.Duration
-}
-
-// groupStats adds up what the stores on a pool do.
-type groupStats struct {
-	mu   sync.Mutex // guards what follows; nothing but other groups' locks is taken under it
-	now  map[*coalesceSource]struct{}
-	past coalesce.Stat // of stores that were closed
-}
-
-// coalesceSource is one store's figures.
-type coalesceSource struct{ stat func() coalesce.Stat }
-
-// add takes a store in until forget is called.
-func (g *groupStats) add(stat func() coalesce.Stat) (forget func()) {
-	source := &coalesceSource{stat}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.now == nil {
-		g.now = make(map[*coalesceSource]struct{})
-	}
-	g.now[source] = struct{}{}
-	return func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if _, ok := g.now[source]; ok {
-			delete(g.now, source)
-			g.past.Add(stat())
-			g.past.Waiting, g.past.Lanes, g.past.LaneLimit = 0, 0, 0
-		}
-	}
-}
-
-func (g *groupStats) sum() coalesce.Stat {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	total := g.past
-	for source := range g.now {
-		total.Add(source.stat())
-	}
-	return total
 }

@@ -42,6 +42,21 @@ func largestBeside(n, largest int) int {
 	return min(largest, largeValue)
 }
 
+// coarse is the sizes of statements that carry ids only, or that are rare. Filling one up
+// costs little, and fewer sizes are fewer prepared statements: a connection that has used
+// every statement in every size holds some forty.
+var coarse = [...]int{1, 2, 8, 32, 128}
+
+// coarseUp is the smallest of the coarse sizes that holds n rows.
+func coarseUp(n int) int {
+	for _, size := range coarse {
+		if size >= n {
+			return size
+		}
+	}
+	return ladderTop
+}
+
 // rungUp is the smallest size that holds n rows, for lists that can be filled up.
 func rungUp(n int) int {
 	for _, size := range ladder {
@@ -162,6 +177,12 @@ func touchSessions(t tables, n int) string {
 // endSession brings an expiry forward, never back: parameters are expiry and session.
 func endSession(t tables) string {
 	return "UPDATE " + t.sessions + " SET exp = LEAST(exp, FROM_UNIXTIME(?)) WHERE " + isSession
+}
+
+// endSessions is endSession for n sessions of a name: parameters are expiry, the ids twice,
+// and the name.
+func endSessions(t tables, n int) string {
+	return "UPDATE " + t.sessions + " SET exp = LEAST(exp, FROM_UNIXTIME(?)) WHERE " + amongExactly(n) + " AND CAST(name AS BINARY) = ?"
 }
 
 // endLiveSession is endSession of one that is live: now is the last parameter.

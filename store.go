@@ -37,9 +37,8 @@ type Store struct {
 	looked  atomic.Int64           // when lookAgain last said yes, in Unix seconds
 
 	// group combines calls; nil if they are not to be combined.
-	group  *coalesce.Group[task]
-	calls  sync.Pool // of *coalesce.Call[task], to be used again
-	forget func()    // has the pool's Stat forget the group
+	group *coalesce.Group[task]
+	calls sync.Pool // of *coalesce.Call[task], to be used again
 
 	closed   atomic.Bool
 	stop     context.CancelFunc // ends the background work
@@ -104,7 +103,7 @@ func NewStore(pool *Pool, cfg Config) (*Store, error) {
 	// Where nobody may wait there is nothing to combine, and lanes would grow no more.
 	if cfg.Coalesce == CoalesceOn && pool.config.Backlog > 0 {
 		s.group = s.newGroup()
-		s.forget = pool.groups.add(s.group.Stat)
+		pool.groups.add(s.group)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -131,7 +130,7 @@ func (s *Store) Close() error {
 	}
 	s.finished.Wait()
 	if s.group != nil {
-		s.forget()
+		s.pool.groups.remove(s.group)
 	}
 	return nil
 }

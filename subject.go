@@ -92,7 +92,7 @@ func (s *Store) deleteSubject(ctx context.Context, c *Conn, shape *schema, q sub
 func (s *Store) appendDeletes(requests []request, shape *schema, name string, keys []string) []request {
 	slices.Sort(keys)
 	for chunk := range slices.Chunk(keys, ladderTop) {
-		size := rungUp(len(chunk))
+		size := coarseUp(len(chunk))
 		parameters := append(keyParameters(chunk, size), wire.Text(name))
 		requests = append(requests, request{statement: s.texts.deleteSessions[keying(shape.primary)].of(size), parameters: parameters})
 	}

@@ -15,6 +15,7 @@ type texts struct {
 	touchSession    string
 	touchSessions   rungs
 	endSession      string
+	endSessions     rungs
 	endLiveSession  string
 	deleteSession   string
 	deleteSessions  [2]rungs // indexed by keying
@@ -59,6 +60,7 @@ func newTexts(t tables, largestValue int) texts {
 		touchSession:    touchSession(t),
 		touchSessions:   makeRungs(func(n int) string { return touchSessions(t, n) }),
 		endSession:      endSession(t),
+		endSessions:     makeRungs(func(n int) string { return endSessions(t, n) }),
 		endLiveSession:  endLiveSession(t),
 		deleteSession:   deleteSession(t),
 		selectSubject:   selectSubject(t),

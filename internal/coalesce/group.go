@@ -93,8 +93,8 @@ type Group[T any] struct {
 	config  Config[T]
 	ctx     context.Context // the batches'
 	cancel  context.CancelFunc
-	opening context.Context // the lanes' that are being opened
-	stop    context.CancelFunc
+	opening context.Context // Open's, which ends first
+	refuse  context.CancelFunc
 	workers sync.WaitGroup
 
 	// mu guards what follows. Nothing blocks under it.
@@ -115,8 +115,10 @@ type Group[T any] struct {
 // slot is a lane, seen from the group.
 type slot struct {
 	used    bool
-	began   time.Time // when what it does now began
-	stalled bool      // it is held up, and does not count as busy
+	began   time.Time     // when what it does now began
+	waited  time.Duration // by the calls of its batch, together
+	stalled bool          // it is held up, and does not count as busy
+	opening bool          // it is being opened for those who wait
 }
 
 // Stat is what a group has done, and does now.
@@ -147,13 +149,13 @@ func New[T any](config Config[T]) *Group[T] {
 		config: config,
 		queues: make([]queue[T], len(config.Kinds)),
 		slots:  make([]slot, config.MaxLanes),
-		lanes:  newLanes(len(config.Kinds), config.MaxLanes),
+		lanes:  newLanes(config.MaxLanes),
 	}
 	for i := range g.slots {
 		g.free = append(g.free, len(g.slots)-1-i)
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.opening, g.stop = context.WithCancel(g.ctx)
+	g.opening, g.refuse = context.WithCancel(g.ctx)
 	return g
 }
 
@@ -176,11 +178,11 @@ func (g *Group[T]) Begin() (lane int, ok bool) {
 	return g.occupyLocked(), true
 }
 
-// End gives a lane back, on which one call of that kind has run.
-func (g *Group[T]) End(lane, kind int) {
+// End gives a lane back, on which one call has run.
+func (g *Group[T]) End(lane int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ranLocked(lane, kind, 1)
+	g.ranLocked(lane, 1)
 	g.vacateLocked(lane)
 	g.hireLocked()
 }
@@ -207,10 +209,12 @@ func (g *Group[T]) vacateLocked(lane int) {
 
 // ranLocked notes that so many calls have run on a lane, and that it goes on if it was
 // held up.
-func (g *Group[T]) ranLocked(lane, kind, calls int) {
+func (g *Group[T]) ranLocked(lane, calls int) {
 	now := time.Now()
 	s := &g.slots[lane]
-	g.lanes.observe(kind, calls, now.Sub(s.began), now, g.queued > 0)
+	spent := s.waited + time.Duration(calls)*now.Sub(s.began)
+	g.lanes.observe(s.began, now, calls, spent, g.busy, g.queued > 0)
+	s.began, s.waited = now, 0
 	g.resumeLocked(lane)
 }
 
@@ -226,6 +230,7 @@ func (g *Group[T]) resumeLocked(lane int) {
 func (g *Group[T]) hireLocked() {
 	if g.queued > 0 && g.roomLocked() {
 		lane := g.occupyLocked()
+		g.slots[lane].opening = true
 		g.workers.Go(func() { g.work(lane) })
 	}
 }
@@ -297,6 +302,13 @@ func (g *Group[T]) dequeueLocked(c *Call[T]) {
 	g.queued--
 }
 
+// Refuse gives everybody who waits now an error.
+func (g *Group[T]) Refuse(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failLocked(err)
+}
+
 // failLocked gives everybody who waits an error.
 func (g *Group[T]) failLocked(err error) {
 	for i := range g.queues {
@@ -332,7 +344,7 @@ func (g *Group[T]) Close() {
 		g.timer.Stop()
 	}
 	g.mu.Unlock()
-	g.stop() // nobody is left whom such a lane could serve
+	g.refuse()
 	end := time.AfterFunc(g.config.CloseGrace, g.cancel)
 	g.workers.Wait()
 	end.Stop()

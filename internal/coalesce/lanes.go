@@ -1,96 +1,170 @@
 package coalesce
 
-import (
-	"math/bits"
-	"time"
-)
+import "time"
 
 const (
-	// firstLanes is how many lanes there may be until something is known.
-	firstLanes = 2
-	// slowFactor is how many times its floor a batch must take to count as slow.
-	slowFactor = 2
-	// window is how long a floor is looked for, and how long at most it is believed
-	// after that. It is short enough to forget a server that was nearer or quicker.
-	window = 5 * time.Second
-	// roundLeast is the least number of batches that a decision is made from.
-	roundLeast = 16
-	// sizes is how many classes of batches have floors of their own: 1, 2, 3 to 4, 5 to 8, ...
-	sizes = 9
+	// leastLanes is how many lanes there may be at first, and at least if so many may be
+	// had. With a single one, a call that comes just after a batch has left waits for all
+	// of it.
+	leastLanes = 2
+	// roundTime and roundBatches are how long a round is at least: in time, and in batches
+	// for each lane. It is to be long enough for the mean to tell some percent.
+	roundTime    = 20 * time.Millisecond
+	roundBatches = 8
+	// patience is the most rounds between two trials. It bounds what trials cost, and how
+	// long it takes to notice that a few lanes more or less would do better now.
+	patience = 8
+	// moreMustSave and fewerMustSave are what a trial must save of a call's time to be
+	// kept, in percent. More lanes may be a small gain on the way to a large one; fewer
+	// that are about as good are no gain.
+	moreMustSave  = 1
+	fewerMustSave = 3
+	// outlier is how many times the usual a call's time counts at most, so that one that
+	// waited for a lock does not decide for all.
+	outlier = 4
+	// upheaval is how many times longer or shorter than usual calls must take for what
+	// was tried before to mean nothing any more.
+	upheaval = 2
 )
 
-// lanes decides how many lanes there may be, from nothing but how long batches take.
+// lanes decides how many lanes there may be, from nothing but the time that calls take.
 //
 // One more lane helps if what batches wait for is distance: the network's, or a disk's. They
-// wait side by side, and those that arrive meanwhile wait less to be taken. It does harm if
+// wait side by side, and calls that come meanwhile wait less to be taken. It does harm if
 // what they wait for is a processor, the server's or our own: then lanes only take turns,
-// and each carries fewer calls for the same price. The two worlds show in the time that a
-// batch takes compared with its floor, the least that one of its kind and size took lately:
-// far from a processor's limits it stays there however many lanes there are, and near them
-// it grows with every lane.
+// and each carries fewer calls for the same price. Which number is best depends on the
+// server, the way to it, and how many ask; none is right for all.
 //
-// So after each round of batches the limit goes up by one if calls had to wait and three
-// quarters of the batches took less than twice their floor, and down by one if half of
-// them took more. Counting the slow ones, and not averaging, keeps one that waited for a
-// lock from deciding for all. On the way from a few lanes to many a round is a few
-// batches a lane, so that takes some dozens of round trips.
+// So it is tried out, by what callers feel: the mean time from a call's arrival to its
+// answer. Home is the number that has proved best. Now and then there is a round with half
+// as many lanes more, or a third less, and then one at home again, since the load may have
+// changed meanwhile. If calls were served sooner than in the rounds at home before and after,
+// the trial's number is home, and a further step the same way is tried at once: from two
+// lanes to many it takes a dozen rounds. If not, the next trial goes the other way, after a
+// pause that doubles each time. More lanes are tried only if calls had to wait, and fewer
+// only counted from those that were really in use.
 //
-// It is what TCP Vegas does with a window (Brakmo, Peterson: TCP Vegas, 1995), with lanes
-// for segments.
+// Nothing is compared with a best case, or with another kind or size of batch. A server that
+// is merely noisy, or whose commits wait for one another, is so in all rounds.
 type lanes struct {
-	limit  int
-	most   int
-	floors [][sizes]floor // by kind
+	limit int // now
+	most  int
 
-	// Of the current round.
+	home  int           // the limit that has proved best
+	usual time.Duration // a call's time at home; 0: not known
+	up    bool          // the direction of this trial, or the next
+	pause int           // rounds at home after the next trial that fails
+	left  int           // rounds at home until the next trial
+
+	trial int           // the limit that was tried last
+	tried time.Duration // a call's time with it; 0: it is decided
+
+	round round
+}
+
+// round is what is known of the batches of the current round.
+type round struct {
+	began   time.Time
 	batches int
-	slow    int
-	wanted  bool // calls had to wait
+	calls   int
+	spent   time.Duration // by all calls, from arrival to answer
+	used    int           // lanes that were in use at the same time
+	waited  bool          // calls had to wait
 }
 
-// floor is the least time of one class of batches, in this window and the one before.
-type floor struct {
-	current, previous time.Duration
-	since             time.Time // when the current window began
+func newLanes(most int) lanes {
+	first := min(leastLanes, most)
+	return lanes{limit: first, most: most, home: first, up: true, pause: 1, left: 1}
 }
 
-func newLanes(kinds, most int) lanes {
-	return lanes{limit: min(firstLanes, most), most: most, floors: make([][sizes]floor, kinds)}
-}
-
-// observe takes how long a batch took that has just ended, and whether calls wait now.
-func (l *lanes) observe(kind, calls int, took time.Duration, now time.Time, waiting bool) {
-	class := min(bits.Len(uint(calls-1)), sizes-1)
-	least := l.floors[kind][class].add(took, now)
-	l.batches++
-	l.wanted = l.wanted || waiting
-	if took > slowFactor*least {
-		l.slow++
-	}
-	if l.batches < max(roundLeast, 2*l.limit) {
+// observe takes in a batch that has just ended: when it began, how many calls it had, and
+// the time that they spent from arrival to answer. So many lanes are in use, and calls may
+// be waiting.
+func (l *lanes) observe(began, now time.Time, calls int, spent time.Duration, used int, waiting bool) {
+	r := &l.round
+	if began.Before(r.began) { // in the round before, maybe with another limit
 		return
 	}
-	switch {
-	case l.slow*2 > l.batches:
-		l.limit = max(l.limit-1, 1)
-	case l.slow*4 < l.batches && l.wanted:
-		l.limit = min(l.limit+1, l.most)
+	if l.usual > 0 {
+		spent = min(spent, outlier*l.usual*time.Duration(calls))
 	}
-	l.batches, l.slow, l.wanted = 0, 0, false
+	if r.began.IsZero() {
+		r.began = began
+	}
+	r.batches++
+	r.calls += calls
+	r.spent += spent
+	r.used = max(r.used, used)
+	r.waited = r.waited || waiting
+	if r.batches >= roundBatches*l.limit && now.Sub(r.began) >= roundTime {
+		l.decide(r.spent / time.Duration(r.calls))
+		l.round = round{began: now}
+	}
 }
 
-// add takes a time in and returns the floor.
-func (f *floor) add(took time.Duration, now time.Time) time.Duration {
-	switch age := now.Sub(f.since); {
-	case age > 2*window || f.current == 0:
-		*f = floor{current: took, since: now}
-	case age > window:
-		*f = floor{current: took, previous: f.current, since: now}
+// decide takes the mean time of a round's calls, and sets the limit for the next round.
+func (l *lanes) decide(took time.Duration) {
+	switch {
+	case l.limit != l.home:
+		l.trial, l.tried = l.limit, took
+		l.limit = l.home
+	case l.tried > 0:
+		before := l.usual
+		l.learn(took)
+		l.judge((before + took) / 2)
 	default:
-		f.current = min(f.current, took)
+		l.learn(took)
+		if l.left--; l.left <= 0 {
+			l.try()
+		}
 	}
-	if f.previous > 0 {
-		return min(f.current, f.previous)
+}
+
+// learn takes in what a round at home took.
+func (l *lanes) learn(took time.Duration) {
+	if took > upheaval*l.usual || took*upheaval < l.usual {
+		l.usual, l.pause, l.left = took, 1, 1
 	}
-	return f.current
+	l.usual += (took - l.usual) / 4
+}
+
+// judge ends a trial, beside which calls took so long at home.
+func (l *lanes) judge(atHome time.Duration) {
+	tried, mustSave := l.tried, time.Duration(fewerMustSave)
+	l.tried = 0
+	if l.up {
+		mustSave = moreMustSave
+	}
+	if tried < atHome*(100-mustSave)/100 {
+		l.home, l.usual, l.pause = l.trial, tried, 1
+		l.try()
+		return
+	}
+	l.up = !l.up
+	l.left, l.pause = l.pause, min(2*l.pause, patience)
+}
+
+// try begins a trial, in the direction that is next if that can be.
+func (l *lanes) try() {
+	for range 2 {
+		if l.limit = l.step(); l.limit != l.home {
+			return
+		}
+		l.up = !l.up
+	}
+}
+
+// step is the limit of a trial, or home if there is nothing to try.
+func (l *lanes) step() int {
+	if l.up {
+		if !l.round.waited {
+			return l.home
+		}
+		return min(l.home+max(1, l.home/2), l.most)
+	}
+	used := min(l.home, l.round.used)
+	if fewer := used - max(1, used/3); fewer >= leastLanes {
+		return fewer
+	}
+	return l.home
 }

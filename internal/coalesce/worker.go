@@ -3,8 +3,12 @@ package coalesce
 import (
 	"context"
 	"runtime"
+	"slices"
 	"time"
 )
+
+// openPause is how long a worker that has got no lane waits before it asks again.
+const openPause = 10 * time.Millisecond
 
 // work serves those who wait, on one lane, until nobody does.
 func (g *Group[T]) work(number int) {
@@ -22,6 +26,18 @@ func (g *Group[T]) work(number int) {
 		if g.retire(number) {
 			return
 		}
+		if lane == nil {
+			g.pause()
+		}
+	}
+}
+
+// pause keeps a worker from asking for a lane over and over where Open says at once that
+// there is none.
+func (g *Group[T]) pause() {
+	select {
+	case <-time.After(openPause):
+	case <-g.opening.Done():
 	}
 }
 
@@ -36,11 +52,10 @@ func (g *Group[T]) serve(number int, lane Lane[T], calls []*Call[T]) []*Call[T] 
 			cancel()
 			return calls
 		}
-		kind := calls[0].Kind
 		lane.Run(ctx, calls)
 		cancel()
 		g.mu.Lock()
-		g.ranLocked(number, kind, len(calls))
+		g.ranLocked(number, len(calls))
 		g.hireLocked()
 		g.mu.Unlock()
 		for i, c := range calls {
@@ -58,6 +73,7 @@ func (g *Group[T]) take(number int, calls []*Call[T], budget int, cancel context
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.resumeLocked(number)
+	g.slots[number].opening = false
 	if g.queued == 0 || g.busy > g.lanes.limit {
 		return calls
 	}
@@ -79,14 +95,16 @@ func (g *Group[T]) take(number int, calls []*Call[T], budget int, cancel context
 		count = kind.Fit(count)
 	}
 	now, b := time.Now(), &batch{cancel: cancel, calls: count}
+	var waited time.Duration
 	for range count {
 		c := q.first
 		g.dequeueLocked(c)
 		c.state, c.batch = callRunning, b
-		g.stat.WaitTime += now.Sub(c.since)
+		waited += now.Sub(c.since)
 		calls = append(calls, c)
 	}
-	g.slots[number].began = now
+	g.slots[number].began, g.slots[number].waited = now, waited
+	g.stat.WaitTime += waited
 	g.stat.Batches++
 	g.stat.Calls += int64(count)
 	g.config.Backlog.Leave(count)
@@ -98,19 +116,27 @@ func (g *Group[T]) retire(number int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.queued > 0 && g.busy <= g.lanes.limit {
+		g.slots[number].opening = true
 		return false
 	}
 	g.vacateLocked(number)
 	return true
 }
 
-// giveUp ends a worker whose lane could not be opened. If it is the last one, those who
-// wait are told why.
+// giveUp ends a worker whose lane could not be opened. If no other one serves those who
+// wait, or is being opened to do so, they are told why.
 func (g *Group[T]) giveUp(number int, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.vacateLocked(number)
-	if g.busy == 0 {
+	if !g.servedLocked() {
 		g.failLocked(err)
 	}
+}
+
+// servedLocked reports whether a lane that is in use will soon serve those who wait. One
+// that is held up in a batch may be so for longer than they wait; one that takes long to
+// open still has their calls to do.
+func (g *Group[T]) servedLocked() bool {
+	return slices.ContainsFunc(g.slots, func(s slot) bool { return s.used && (s.opening || !s.stalled) })
 }
