@@ -41,6 +41,9 @@ func TestInABatchOnlyCallsForSessionsThatOthersHoldFailAndNobodyWaitsTwice(t *te
 		{"set in place of one", func(t *testing.T, c *company, key string) call {
 			return c.set(t, "new"+key, "new", must(key, "subject"))
 		}, true},
+		{"set after another", func(t *testing.T, c *company, key string) call {
+			return c.rotate(t, key, "new"+key, "new")
+		}, true},
 	}
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		cfg := server.NewDatabase(t)
