@@ -155,6 +155,38 @@ func (s *Store) upsertRequest(c *Conn, tasks []*task, room []wire.Parameter) req
 	return request{statement: s.texts.upsertSessions[dialect(c.server.rowAlias())].of(size), parameters: parameters}
 }
 
+// held is which of the sessions that tasks change others have locked. One that is not in the
+// table yet, or not any more, does not show.
+func (s *Store) held(ctx context.Context, c *Conn, tasks []*task) (map[string]bool, error) {
+	var keys []string
+	for _, t := range tasks {
+		keys = append(keys, t.key)
+		if t.old != "" {
+			keys = append(keys, t.old)
+		}
+	}
+	slices.Sort(keys)
+	held := make(map[string]bool)
+	mark := func(is bool) func(row []wire.Value) error {
+		return func(row []wire.Value) error {
+			held[string(row[0].Raw())] = is
+			return nil
+		}
+	}
+	for some := range slices.Chunk(slices.Compact(keys), ladderTop) {
+		size := rungUp(len(some))
+		parameters := keyParameters(some, size)
+		err := c.roundTrip(ctx, effectNone, []request{
+			{statement: s.texts.selectKeys.of(size), parameters: parameters, columns: 1, row: mark(true)},
+			{statement: s.texts.selectFree.of(size), parameters: parameters, columns: 1, row: mark(false)},
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return held, nil
+}
+
 // touches moves the expiries of many tasks' sessions, one statement for each new expiry
 // and name. If one has not found all its sessions, nobody knows which: each is then
 // touched again, in one transaction, by a statement that tells. So is each from the start

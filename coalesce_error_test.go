@@ -117,6 +117,7 @@ func TestInABatchARowThatTheServerRefusesFailsAlone(t *testing.T) {
 		{"set in place of another", "update", func(t *testing.T, c *company, key string) call {
 			return c.set(t, "new"+key, "new", must(key, "subject"))
 		}, "old"},
+		{"set after another", "update", func(t *testing.T, c *company, key string) call { return c.rotate(t, key, "new"+key, "new") }, "old"},
 		{"touch", "update", func(t *testing.T, c *company, key string) call { return c.touch(t, key, time.Hour) }, "old"},
 		{"delete", "delete", func(t *testing.T, c *company, key string) call { return c.delete(t, key) }, "old"},
 	}
@@ -146,7 +147,7 @@ func TestInABatchARowThatTheServerRefusesFailsAlone(t *testing.T) {
 				errs[1] = nil
 				errorsOnlyOf(t, errs, nil)
 				c.holds(t, "bad", test.left)
-				if test.name == "set in place of another" {
+				if test.name == "set in place of another" || test.name == "set after another" {
 					c.holds(t, "newbad", "")
 				}
 				if strings.Contains(test.name, " ") {

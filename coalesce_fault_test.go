@@ -68,6 +68,12 @@ func TestABatchWhoseConnectionIsLostIsServedOnAnotherOrItsOutcomeIsUnknownToAll(
 		{"set with metadata", commit, lossMiddle, true}, // the first half may be the COMMIT
 		{"set with metadata", commit, lossBehind, true},
 		{"set with metadata", commit, lossOfAReply, true},
+		{"set in place of one", call, lossMiddle, false},
+		{"set in place of one", call, lossBehind, false},
+		{"set in place of one", commit, lossBehind, true},
+		{"set what exists", call, lossMiddle, false},
+		{"set what exists", call, lossBehind, false},
+		{"set what exists", commit, lossBehind, true},
 	}
 	onGate(t, func(t *testing.T, c *company, g *gate, _ *sql.DB) {
 		for _, test := range tests {
@@ -97,7 +103,7 @@ func TestABatchWhoseConnectionIsLostIsServedOnAnotherOrItsOutcomeIsUnknownToAll(
 }
 
 // kindNames are the names of everyKind's calls.
-var kindNames = [...]string{"get", "set", "set with metadata", "touch", "delete"}
+var kindNames = [...]string{"get", "set", "set with metadata", "set what exists", "set in place of one", "touch", "delete"}
 
 func TestWhenTheServerIsGoneEverybodyInTheQueueIsToldSoon(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {

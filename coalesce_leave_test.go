@@ -26,6 +26,12 @@ func everyKind(c *company) map[string]func(ctx context.Context, key string) erro
 		"set with metadata": func(ctx context.Context, key string) error {
 			return c.Set(ctx, "name", key, []byte("new"), time.Minute, member("subject"))
 		},
+		"set what exists": func(ctx context.Context, key string) error {
+			return c.Set(ctx, "name", key, []byte("new"), time.Minute, must("", "subject"))
+		},
+		"set in place of one": func(ctx context.Context, key string) error {
+			return c.Set(ctx, "name", "new"+key, []byte("new"), time.Minute, &mysqlsession.SetOptions{OldKey: key})
+		},
 		"touch":  func(ctx context.Context, key string) error { return c.Touch(ctx, "name", key, time.Hour) },
 		"delete": func(ctx context.Context, key string) error { return c.Delete(ctx, "name", key) },
 	}

@@ -35,6 +35,7 @@ func TestWritesDoNotWaitForRowsThatTheyDoNotName(t *testing.T) {
 					return calls
 				}
 				fill := func() {
+					execute(t, admin, "DELETE FROM sessions")
 					for i := range size.rows {
 						require.NoError(t, c.set(t, key(i), "old")())
 					}
@@ -48,6 +49,7 @@ func TestWritesDoNotWaitForRowsThatTheyDoNotName(t *testing.T) {
 					"set with metadata": func(key string) call { return c.set(t, key, "new", member("another")) },
 					"set what exists":   func(key string) call { return c.set(t, key, "new", must("", "")) },
 					"set in place":      func(key string) call { return c.set(t, "new"+key, "new", must(key, "")) },
+					"set after another": func(key string) call { return c.rotate(t, key, "new"+key, "new") },
 					"touch":             func(key string) call { return c.touch(t, key, time.Hour) },
 					"delete":            func(key string) call { return c.delete(t, key) },
 				} {
@@ -131,6 +133,7 @@ func TestABatchLocksItsSessionsInTheOrderOfTheirKeys(t *testing.T) {
 			{"set with metadata", "INSERT", func(key string) call { return c.set(t, key, "new", member("subject")) }},
 			{"set what exists", "UPDATE", func(key string) call { return c.set(t, key, "new", must("", "subject")) }},
 			{"set in place of one", "UPDATE", func(key string) call { return c.set(t, "new"+key, "new", must(key, "subject")) }},
+			{"set after another", "UPDATE", func(key string) call { return c.rotate(t, key, "new"+key, "new") }},
 			{"touch", "UPDATE", func(key string) call { return c.touch(t, key, time.Hour) }},
 			{"delete", "DELETE", func(key string) call { return c.delete(t, key) }},
 		}
@@ -170,8 +173,9 @@ func TestABatchWhoseLocksCrossAnothersIsRepeatedUntilItIsThrough(t *testing.T) {
 		"set in place of one": {func(t *testing.T, c *company, key string) call {
 			return c.set(t, "new"+key, "new", must(key, "subject"))
 		}, "UPDATE", ""},
-		"touch":  {func(t *testing.T, c *company, key string) call { return c.touch(t, key, time.Hour) }, "UPDATE", "theirs"},
-		"delete": {func(t *testing.T, c *company, key string) call { return c.delete(t, key) }, "DELETE", ""},
+		"set after another": {func(t *testing.T, c *company, key string) call { return c.rotate(t, key, "new"+key, "new") }, "UPDATE", ""},
+		"touch":             {func(t *testing.T, c *company, key string) call { return c.touch(t, key, time.Hour) }, "UPDATE", "theirs"},
+		"delete":            {func(t *testing.T, c *company, key string) call { return c.delete(t, key) }, "DELETE", ""},
 	}
 	keys := []string{"a", "b", "c", "d"}
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
@@ -199,7 +203,7 @@ func TestABatchWhoseLocksCrossAnothersIsRepeatedUntilItIsThrough(t *testing.T) {
 				require.Equal(t, []string{strings.Fields(name)[0] + " 4"}, c.batches(), "it was repeated as a whole")
 				c.holds(t, "a", test.want)
 				c.holds(t, "c", test.want)
-				if name == "set in place of one" {
+				if name == "set in place of one" || name == "set after another" {
 					c.holds(t, "newa", "new")
 					c.holds(t, "newd", "new")
 				}

@@ -307,3 +307,31 @@ func TestOnOneConnectionNobodyStarves(t *testing.T) {
 		assert.Greater(t, least*20, total/int64(len(kinds)*callers), "a twentieth of the mean, at the very least")
 	})
 }
+
+// Such a lane has nobody to serve any more, and Close waited for it as for a batch: 5 s.
+func TestClosingAStoreDoesNotWaitForALaneThatWaitsForAConnection(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		createNewTables(t, cfg, nil)
+		c := newCompany(t, cfg)
+		cfg.PoolSize, cfg.CoalesceMaxLanes = 1, 1
+		store, err := mysqlsession.NewStore(c.Pool(), cfg)
+		require.NoError(t, err)
+		c.rest(t)
+		held := hold(t, c.Pool(), 1)
+		defer release(held)
+		set := func(ctx context.Context) error { return store.Set(ctx, "name", "key", nil, time.Minute, nil) }
+		ctx, leave := context.WithCancel(t.Context())
+		first := calling(func() error { return set(ctx) })
+		await(t, "it waits", func() bool { return c.Pool().Stat().Waiting == 1 })
+		second := calling(func() error { return set(t.Context()) })
+		await(t, "it waits", func() bool { return c.Pool().Stat().Waiting == 2 })
+		leave() // the lane is opened for the second one now
+		require.ErrorIs(t, <-first, context.Canceled)
+		await(t, "the lane waits", func() bool { return c.Pool().Stat().Lanes == 1 })
+		began := time.Now()
+		require.NoError(t, store.Close())
+		require.Less(t, time.Since(began), 3*time.Second)
+		require.Equal(t, mysqlsession.ErrClosed, <-second)
+	})
+}

@@ -42,6 +42,7 @@ func TestABatchTakesAsManyRoundTripsAsOneCall(t *testing.T) {
 			{"touch", func(key string) call { return c.touch(t, key, time.Hour) }, 1},
 			{"set with metadata", func(key string) call { return c.set(t, key, "value", member("subject")) }, 2},
 			{"set in place of one", func(key string) call { return c.set(t, "new"+key, "value", must(key, "subject")) }, 2},
+			{"set after another", func(key string) call { return c.rotate(t, key, "newer"+key, "value") }, 2},
 			{"delete", func(key string) call { return c.delete(t, key) }, 1},
 		}
 		for range 2 { // the first time round statements are prepared
@@ -71,7 +72,7 @@ func preparedStatements(t *testing.T, admin *sql.DB) int {
 func mixture(t *testing.T, c *company, random *rand.Rand, round int) {
 	t.Helper()
 	var calls []call
-	kind, size := random.IntN(6), 1+random.IntN(60)
+	kind, size := random.IntN(7), 1+random.IntN(60)
 	for i := range size {
 		key := fmt.Sprintf("%d-%d", round, i)
 		switch kind {
@@ -96,6 +97,8 @@ func mixture(t *testing.T, c *company, random *rand.Rand, round int) {
 				calls = append(calls, c.touch(t, key, time.Hour))
 			case 5:
 				calls = append(calls, c.set(t, "new"+key, "value", must(key, "")))
+			case 6:
+				calls = append(calls, c.rotate(t, key, "new"+key, "value"))
 			}
 		}
 	}

@@ -206,7 +206,7 @@ func TestBatchesOnTheSameSessionsDoNotDeadlock(t *testing.T) {
 		}
 		group.Wait()
 		stat := pool.Stat()
-		assert.Greater(t, stat.BatchedCallCount, 2*stat.BatchCount, "calls were combined")
+		assert.Greater(t, stat.BatchedCallCount, stat.BatchCount, "calls were combined")
 		// InnoDB sees one now and then where an id is deleted and inserted at the same time.
 		assert.Less(t, deadlocks()-before, int(made.Load())/50)
 	})

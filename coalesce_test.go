@@ -211,8 +211,33 @@ func TestRotationsOfOneSessionInABatchHappenInTheOrderInWhichTheyCame(t *testing
 		},
 		"rotated onto one id": {
 			func(t *testing.T, c *company) []call {
-				return []call{c.set(t, "b", "first", &mysqlsession.SetOptions{OldKey: "a"}), c.set(t, "b", "second", &mysqlsession.SetOptions{OldKey: "other"})}
+				return []call{c.set(t, "b", "first", replacing("a")), c.set(t, "b", "second", must("b", ""))}
 			}, nil, map[string]string{"a": "", "b": "second"},
+		},
+		"whatever there is, a chain": {
+			func(t *testing.T, c *company) []call {
+				return []call{c.rotate(t, "a", "b", "2"), c.rotate(t, "b", "c", "3"), c.rotate(t, "c", "d", "4")}
+			}, nil, map[string]string{"a": "", "b": "", "c": "", "d": "4"},
+		},
+		"whatever there is, a chain backwards": {
+			func(t *testing.T, c *company) []call {
+				return []call{c.rotate(t, "c", "d", "4"), c.rotate(t, "b", "c", "3"), c.rotate(t, "a", "b", "2")}
+			}, nil, map[string]string{"a": "", "b": "2", "c": "3", "d": "4"},
+		},
+		"whatever there is, onto one id": {
+			func(t *testing.T, c *company) []call {
+				return []call{c.rotate(t, "a", "b", "2"), c.rotate(t, "missing", "b", "3"), c.rotate(t, "a", "c", "4"), c.rotate(t, "a", "b", "5")}
+			}, nil, map[string]string{"a": "", "b": "5", "c": "4"},
+		},
+		"whatever there is, there and back": {
+			func(t *testing.T, c *company) []call {
+				return []call{c.rotate(t, "a", "b", "2"), c.rotate(t, "b", "a", "3")}
+			}, nil, map[string]string{"a": "3", "b": ""},
+		},
+		"whatever there is, nothing to do with one another": {
+			func(t *testing.T, c *company) []call {
+				return []call{c.rotate(t, "a", "z", "2"), c.rotate(t, "missing", "y", "3"), c.rotate(t, "gone", "x", "4")}
+			}, nil, map[string]string{"a": "", "z": "2", "y": "3", "x": "4"},
 		},
 	}
 	onCompany(t, func(t *testing.T, _ dbtest.Server, c *company) {

@@ -128,6 +128,11 @@ func (c *company) set(t *testing.T, key, value string, opts ...*mysqlsession.Set
 	return func() error { return c.Set(t.Context(), "name", key, []byte(value), time.Minute, chosen) }
 }
 
+// rotate stores a session in the place of another one, whether that is live or not.
+func (c *company) rotate(t *testing.T, old, key, value string) call {
+	return c.set(t, key, value, &mysqlsession.SetOptions{OldKey: old, Metadata: member("subject").Metadata})
+}
+
 func (c *company) get(t *testing.T, key string, value *string) call {
 	return func() error {
 		got, err := c.Get(t.Context(), "name", key)

@@ -101,7 +101,20 @@ func (l *lane) Run(ctx context.Context, calls []*coalesce.Call[task]) {
 // runTogether does the work of all tasks with as few statements as it takes. It returns
 // why that could not be, if it could not.
 func (l *lane) runTogether(ctx context.Context, kind int, tasks []*task) error {
-	err := l.attempt(ctx, func(c *Conn, shape *schema) error {
+	err := l.together(ctx, kind, tasks)
+	switch {
+	case err == nil:
+	case hasWaited(err):
+		l.runAround(ctx, kind, tasks, err)
+	default:
+		l.runRefused(ctx, kind, tasks, err)
+	}
+	return err
+}
+
+// together is the attempt to do all tasks' work at once.
+func (l *lane) together(ctx context.Context, kind int, tasks []*task) error {
+	return l.attempt(ctx, func(c *Conn, shape *schema) error {
 		for _, t := range tasks {
 			t.err = nil
 		}
@@ -118,16 +131,52 @@ func (l *lane) runTogether(ctx context.Context, kind int, tasks []*task) error {
 			return l.store.transactions(ctx, c, shape, tasks)
 		}
 	})
-	switch {
-	case err == nil:
-	case mayBeOnes(err):
+}
+
+// runRefused has tasks that could not be done together done apart if that may help.
+func (l *lane) runRefused(ctx context.Context, kind int, tasks []*task, err error) {
+	if mayBeOnes(err) {
 		l.runApart(ctx, kind, tasks)
-	default:
-		for _, t := range tasks {
-			t.err = err
+		return
+	}
+	for _, t := range tasks {
+		t.err = err
+	}
+}
+
+// runAround does the work of the tasks around those whose sessions others hold, after all
+// have waited for one of these, for as long as they may. Were each to wait once more by
+// itself, one after the other, the last would wait for as many times that.
+func (l *lane) runAround(ctx context.Context, kind int, tasks []*task, waited error) {
+	var held map[string]bool
+	err := l.attempt(ctx, func(c *Conn, _ *schema) (err error) {
+		held, err = l.store.held(ctx, c, tasks)
+		return err
+	})
+	if err != nil && !hasWaited(err) {
+		l.runRefused(ctx, kind, tasks, waited)
+		return
+	}
+	var free []*task
+	for _, t := range tasks {
+		if err != nil || held[t.key] || held[t.old] { // or somebody holds the whole table
+			t.err = waited
+		} else {
+			free = append(free, t)
 		}
 	}
-	return err
+	if len(free) == 0 {
+		return
+	}
+	if err := l.together(ctx, kind, free); err != nil {
+		l.runRefused(ctx, kind, free, err)
+	}
+}
+
+// hasWaited reports whether the error is that of waiting too long for a lock.
+func hasWaited(err error) bool {
+	refused := asServerError(err)
+	return refused != nil && isNotApplied(err) && fateOf(refused, false).waited
 }
 
 // runApart does the work of each task by itself, in the order in which they came.

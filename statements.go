@@ -105,6 +105,14 @@ func selectLength(t tables) string {
 	return "SELECT LENGTH(data) FROM " + t.sessions + " WHERE " + isSession + " AND " + isLive
 }
 
+// selectKeys reads which of n sessions there are: parameters are the ids.
+func selectKeys(t tables, n int) string {
+	return "SELECT sid FROM " + t.sessions + " WHERE " + among(n)
+}
+
+// selectFree is selectKeys of those that nobody has locked.
+func selectFree(t tables, n int) string { return selectKeys(t, n) + " FOR UPDATE SKIP LOCKED" }
+
 // amongExactly is among with the comparison of bytes that isSession makes.
 func amongExactly(n int) string {
 	return among(n) + " AND CAST(sid AS BINARY) IN (" + repeat("?", n) + ")"

@@ -47,6 +47,29 @@ func TestStoreKeepsItsContract(t *testing.T) {
 	})
 }
 
+// Calls do the same whether they have a connection to themselves or are served with others.
+func TestStoreKeepsItsContractWithAndWithoutCompany(t *testing.T) {
+	changes := map[string]func(s *conformance.Subject){
+		"coalescing off": func(s *conformance.Subject) { s.Config.Coalesce = mysqlsession.CoalesceOff },
+		"one lane for many callers": func(s *conformance.Subject) {
+			s.Config.CoalesceMaxLanes, s.Company = 1, true
+		},
+	}
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		for name, create := range map[string]func(*testing.T, mysqlsession.Config, *sql.DB){"new tables": createNewTables, "the document's tables": createDocumentTables} {
+			cfg := server.NewDatabase(t)
+			admin := server.AdminIn(t, cfg.Database)
+			create(t, cfg, admin)
+			for change, apply := range changes {
+				subject := conformance.Subject{Config: cfg, Admin: admin, MariaDB: server.MariaDB()}
+				subject.Text = count(t, admin, textColumns) > 0
+				apply(&subject)
+				t.Run(name+"/"+change, func(t *testing.T) { conformance.Run(t, subject) })
+			}
+		}
+	})
+}
+
 func createNewTables(t *testing.T, cfg mysqlsession.Config, _ *sql.DB) {
 	t.Helper()
 	require.NoError(t, openStore(t, cfg).Migrate(t.Context()))

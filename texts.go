@@ -6,6 +6,8 @@ type texts struct {
 	selectLength    string
 	selectValues    rungs
 	selectSessions  rungs
+	selectKeys      rungs
+	selectFree      rungs
 	upsertSessions  [2]rungs // indexed by dialect
 	upsertMetadata  [2]rungs
 	replaceSession  string
@@ -51,6 +53,8 @@ func newTexts(t tables, largestValue int) texts {
 		selectLength:    selectLength(t),
 		selectValues:    makeRungs(func(n int) string { return selectValues(t, n, largestBeside(n, largestValue)) }),
 		selectSessions:  makeRungs(func(n int) string { return selectSessions(t, n, largestValue) }),
+		selectKeys:      makeRungs(func(n int) string { return selectKeys(t, n) }),
+		selectFree:      makeRungs(func(n int) string { return selectFree(t, n) }),
 		replaceSession:  replaceSession(t),
 		exchangeSession: exchangeSession(t),
 		touchSession:    touchSession(t),

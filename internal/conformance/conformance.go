@@ -22,6 +22,9 @@ type Subject struct {
 	// Text says that the tables are the document's own: their columns hold ASCII text
 	// and compare without regard to case and trailing spaces.
 	Text bool
+	// Company says that others are to call the store all the time, so that calls of the
+	// tests do not have a connection to themselves.
+	Company bool
 }
 
 // test is one sentence of the contract.
@@ -37,7 +40,7 @@ func Run(t *testing.T, subject Subject) {
 		valueTests(), expiryTests(), touchTests(), timeLimitTests(), rotationTests(),
 		metadataTests(), subjectTests(), nameTests(), inputTests(), caseTests(),
 		bulkTests(), updateTests(), cleanupTests(), transactionTests(), contextTests(),
-		interoperabilityTests(),
+		interoperabilityTests(), crowdTests(),
 	)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.body(newFixture(t, subject)) })

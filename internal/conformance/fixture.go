@@ -78,6 +78,9 @@ func (f *fixture) open(change func(cfg *mysqlsession.Config)) *mysqlsession.Stor
 		// A batch has a connection for a moment longer than its callers wait for it.
 		assert.Zero(f, store.Pool().Stat().AcquiredConns, "connections that were not given back")
 	})
+	if f.subject.Company {
+		f.keepCompany(store)
+	}
 	return store
 }
 
