@@ -24,7 +24,7 @@ type Stat struct {
 	AcquireDuration      time.Duration
 	EmptyAcquireCount    int64
 	EmptyAcquireWaitTime time.Duration
-	// CanceledAcquireCount counts acquires ended by their context, AcquireTimeoutCount
+	// CanceledAcquireCount counts waits ended by their context, AcquireTimeoutCount
 	// those that got ErrAcquireTimeout, BacklogFullCount those that got ErrBacklogFull.
 	CanceledAcquireCount int64
 	AcquireTimeoutCount  int64
@@ -74,8 +74,8 @@ func (p *Pool) Stat() Stat {
 		AcquireDuration:         time.Duration(p.stat.acquireNanos.Load()),
 		EmptyAcquireCount:       gate.Waited,
 		EmptyAcquireWaitTime:    gate.WaitTime,
-		CanceledAcquireCount:    gate.Cancelled + p.stat.cancelled.Load(),
-		AcquireTimeoutCount:     gate.TimedOut + p.stat.timedOut.Load(),
+		CanceledAcquireCount:    gate.Cancelled + p.stat.cancelled.Load() + groups.Left,
+		AcquireTimeoutCount:     gate.TimedOut + p.stat.timedOut.Load() + groups.TimedOut,
 		BacklogFullCount:        gate.Full,
 		TooLateCount:            gate.TooLate + groups.TooLate,
 		NewConnsCount:           p.stat.opened.Load(),

@@ -142,6 +142,8 @@ type Stat struct {
 	Calls     int64         // calls in them
 	WaitTime  time.Duration // spent waiting by those
 	TooLate   int64         // calls that got ErrTooLate
+	TimedOut  int64         // calls that got ErrTimeout
+	Left      int64         // calls whose caller left the queue
 }
 
 // Add adds the figures of another group.
@@ -154,6 +156,8 @@ func (s *Stat) Add(other Stat) {
 	s.Calls += other.Calls
 	s.WaitTime += other.WaitTime
 	s.TooLate += other.TooLate
+	s.TimedOut += other.TimedOut
+	s.Left += other.Left
 }
 
 // New returns a group.
@@ -328,6 +332,7 @@ func (g *Group[T]) leave(c *Call[T]) error {
 	if c.state == callQueued {
 		g.dequeueLocked(c)
 		c.state = callIdle
+		g.stat.Left++
 		g.config.Backlog.Leave(1)
 		return ErrLeftQueue
 	}

@@ -26,6 +26,7 @@ func TestWhoLeavesTheQueueIsOutOfItAsIfItHadNeverCome(t *testing.T) {
 			require.Equal(t, 3-i, f.Stat().Waiting)
 		}
 		calls = append(calls, f.ask(0, 5)...)
+		require.EqualValues(t, 3, f.Stat().Left)
 		f.end(lane)
 		f.nextOf(3, 5).finish()
 		f.served(calls[2], calls[4])

@@ -28,6 +28,7 @@ func (g *Group[T]) look() {
 				next = min(next, left)
 				break
 			}
+			g.stat.TimedOut++
 			g.refuseLocked(q.first, g.config.ErrTimeout)
 		}
 	}

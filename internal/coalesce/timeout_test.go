@@ -31,6 +31,7 @@ func TestEachWaiterGetsErrTimeoutExactlyAfterItsTime(t *testing.T) {
 				}
 				f.noBatch()
 				require.Zero(t, f.backlog.count())
+				require.EqualValues(t, 20, f.Stat().TimedOut)
 				f.end(lane)
 				f.idle()
 			})
