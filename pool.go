@@ -25,7 +25,7 @@ const (
 	abortAgain = 50 * time.Millisecond
 )
 
-// Pool keeps connections to one server for many callers. It is safe for concurrent use,
+// Pool keeps connections to one server, the first of its addresses that serves, for many callers. It is safe for concurrent use,
 // and whoever made it closes it.
 //
 // PoolSize is a hard limit: connections being opened or closed count. Callers that find
@@ -34,6 +34,7 @@ type Pool struct {
 	config *Config // behind a pointer, where fmt does not print its password
 	gate   *admission.Gate
 	dialer *dialer
+	hosts  *hosts
 	conns  *puddle.Pool[*pooled]
 
 	// idle is about how many connections are idle: a hint, for whether an acquire will
@@ -102,6 +103,7 @@ func newPool(cfg Config) (*Pool, error) {
 		config:  &cfg,
 		began:   time.Now(),
 		gate:    admission.New(cfg.PoolSize, cfg.Backlog),
+		hosts:   newHosts(cfg.endpoints()),
 		members: make(map[*pooled]struct{}),
 	}
 	p.dialer = newDialer(cfg.MaxConcurrentDials, p.open)
@@ -123,6 +125,9 @@ func (p *Pool) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	p.maintained.Go(func() { p.maintain(ctx) })
+	if p.hosts.several() {
+		p.maintained.Go(func() { p.watchHosts(ctx) })
+	}
 }
 
 // Acquire returns a connection, waiting for one if it must: at most ConnectTimeout
@@ -245,7 +250,7 @@ func (p *Pool) take(ctx context.Context) (*pooled, error) {
 func (p *Pool) fit(m *pooled) bool {
 	idle := min(m.home.IdleDuration(), time.Since(m.ready))
 	switch {
-	case m.epoch != p.epoch.Load():
+	case m.epoch != p.epoch.Load(), p.misplaced(m):
 		p.stat.dead.Add(1)
 	case p.config.KeepaliveTimeout > 0 && idle > p.config.KeepaliveTimeout:
 		p.stat.maxIdle.Add(1)
@@ -297,13 +302,16 @@ func (p *Pool) takeBack(m *pooled) {
 func (p *Pool) putBack(m *pooled) {
 	switch {
 	case !m.conn.reusable():
+		if m.conn.refuses || m.conn.silent && p.hosts.several() {
+			p.renew(m)
+		}
 		p.lost.Store(int64(time.Since(p.began)))
 		p.stat.broken.Add(1)
 		m.home.Destroy()
 	case m.expired():
 		p.stat.maxLifetime.Add(1)
 		m.home.Destroy()
-	case m.epoch != p.epoch.Load():
+	case m.epoch != p.epoch.Load(), p.misplaced(m):
 		p.stat.dead.Add(1)
 		m.home.Destroy()
 	default:
@@ -314,7 +322,7 @@ func (p *Pool) putBack(m *pooled) {
 }
 
 // renew has every connection that is as old as m, or older, replaced before its next use:
-// it led to a server that takes no writes, and so do the others.
+// it led to a server that does not serve, and so do the others.
 func (p *Pool) renew(m *pooled) { p.epoch.CompareAndSwap(m.epoch, m.epoch+1) }
 
 // join counts a caller that waits, elsewhere, for what a connection will do for it, until
@@ -326,7 +334,7 @@ func (p *Pool) depart(callers int) { p.gate.Depart(callers) }
 // keeps reports whether whoever has the connection may go on with it: it is fit, and
 // nobody waits for one.
 func (p *Pool) keeps(m *pooled) bool {
-	return m.conn.reusable() && m.epoch == p.epoch.Load() && !m.expired() && !p.gate.Contended()
+	return m.conn.reusable() && m.epoch == p.epoch.Load() && !m.expired() && !p.misplaced(m) && !p.gate.Contended()
 }
 
 // errTooLate is for a caller who is told at once that it would time out.
@@ -411,41 +419,6 @@ func (p *Pool) fill(ctx context.Context) {
 				slog.String("pool", p.config.Pool), slog.String("error", err.Error()))
 			return
 		}
-	}
-}
-
-// Stat returns a snapshot of the pool's figures.
-func (p *Pool) Stat() Stat {
-	conns, gate, groups := p.conns.Stat(), p.gate.Stat(), p.groups.stat()
-	return Stat{
-		Pool:                    p.config.Pool,
-		MaxConns:                p.config.PoolSize,
-		TotalConns:              int(conns.TotalResources()),
-		IdleConns:               int(conns.IdleResources()),
-		AcquiredConns:           int(p.held.Load()),
-		ConstructingConns:       int(conns.ConstructingResources()),
-		Waiting:                 gate.Waiting,
-		MaxWaiting:              max(p.config.Backlog, 0),
-		AcquireCount:            p.stat.acquired.Load(),
-		AcquireDuration:         time.Duration(p.stat.acquireNanos.Load()),
-		EmptyAcquireCount:       gate.Waited,
-		EmptyAcquireWaitTime:    gate.WaitTime,
-		CanceledAcquireCount:    gate.Cancelled + p.stat.cancelled.Load(),
-		AcquireTimeoutCount:     gate.TimedOut + p.stat.timedOut.Load(),
-		BacklogFullCount:        gate.Full,
-		TooLateCount:            gate.TooLate,
-		NewConnsCount:           p.stat.opened.Load(),
-		MaxIdleDestroyCount:     p.stat.maxIdle.Load(),
-		MaxLifetimeDestroyCount: p.stat.maxLifetime.Load(),
-		DeadDestroyCount:        p.stat.dead.Load(),
-		BrokenDestroyCount:      p.stat.broken.Load(),
-		DrainedCount:            p.stat.drained.Load(),
-		Lanes:                   groups.Lanes,
-		MaxLanes:                groups.LaneLimit,
-		LoneCallCount:           groups.Alone,
-		BatchCount:              groups.Batches,
-		BatchedCallCount:        groups.Calls,
-		BatchWaitTime:           groups.WaitTime,
 	}
 }
 

@@ -7,6 +7,7 @@ type fate struct {
 	discard bool   // the connection must not be used again
 	repeat  remedy // what may be done about the work
 	waited  bool   // too long, for a lock
+	leave   bool   // the server does not serve, and will tell every other connection the same
 }
 
 // rolledBack reports whether a COMMIT that failed like this is known to have rolled back,
@@ -43,11 +44,11 @@ func fateOf(e *ServerError, mariadb bool) fate {
 		return fate{waited: true}
 	case 1243, 1615: // the handle is unknown, or a table under it changed: nothing ran
 		return fate{repeat: remedyPrepare}
-	case 1290, 1792, 1836: // read-only: refused before anything ran
-		return fate{discard: true, repeat: remedyElsewhere}
-	case 1047, // Galera: this node does not serve now
-		1053,       // shutting down
-		1040, 1203: // too many connections; from a proxy also in mid-session
+	case 1290, 1792, 1836, // read-only: refused before anything ran
+		1047, // Galera: this node does not serve now
+		1053: // shutting down
+		return fate{discard: true, repeat: remedyElsewhere, leave: true}
+	case 1040, 1203: // too many connections; from a proxy also in mid-session
 		return fate{discard: true, repeat: remedyElsewhere}
 	case 1077, 1079, 1080, // the server is going
 		1153,             // a packet over max_allowed_packet: the server closes
@@ -71,7 +72,7 @@ func fateOf(e *ServerError, mariadb bool) fate {
 	case strings.HasPrefix(e.SQLState, "40"): // transaction rollback
 		return fate{repeat: remedyAgain}
 	case e.SQLState == "25006": // read-only transaction
-		return fate{discard: true, repeat: remedyElsewhere}
+		return fate{discard: true, repeat: remedyElsewhere, leave: true}
 	}
 	return fate{}
 }

@@ -1,6 +1,8 @@
 package mysqlsession
 
-import "time"
+import (
+	"time"
+)
 
 // Stat is a snapshot of a pool. Counts and durations are since the pool was made.
 type Stat struct {
@@ -12,6 +14,9 @@ type Stat struct {
 	IdleConns         int
 	AcquiredConns     int // that callers have
 	ConstructingConns int // being opened
+	// Addresses is how many connections lead to each address. nil unless there are several
+	// hosts.
+	Addresses map[string]int
 
 	// Waiting is how many callers wait now, for a connection or for a lane, MaxWaiting how
 	// many may.
@@ -56,4 +61,40 @@ type Stat struct {
 	BatchCount       int64
 	BatchedCallCount int64
 	BatchWaitTime    time.Duration
+}
+
+// Stat returns a snapshot of the pool's figures.
+func (p *Pool) Stat() Stat {
+	conns, gate, groups := p.conns.Stat(), p.gate.Stat(), p.groups.stat()
+	return Stat{
+		Pool:                    p.config.Pool,
+		MaxConns:                p.config.PoolSize,
+		TotalConns:              int(conns.TotalResources()),
+		IdleConns:               int(conns.IdleResources()),
+		AcquiredConns:           int(p.held.Load()),
+		ConstructingConns:       int(conns.ConstructingResources()),
+		Addresses:               p.addresses(),
+		Waiting:                 gate.Waiting,
+		MaxWaiting:              max(p.config.Backlog, 0),
+		AcquireCount:            p.stat.acquired.Load(),
+		AcquireDuration:         time.Duration(p.stat.acquireNanos.Load()),
+		EmptyAcquireCount:       gate.Waited,
+		EmptyAcquireWaitTime:    gate.WaitTime,
+		CanceledAcquireCount:    gate.Cancelled + p.stat.cancelled.Load(),
+		AcquireTimeoutCount:     gate.TimedOut + p.stat.timedOut.Load(),
+		BacklogFullCount:        gate.Full,
+		TooLateCount:            gate.TooLate,
+		NewConnsCount:           p.stat.opened.Load(),
+		MaxIdleDestroyCount:     p.stat.maxIdle.Load(),
+		MaxLifetimeDestroyCount: p.stat.maxLifetime.Load(),
+		DeadDestroyCount:        p.stat.dead.Load(),
+		BrokenDestroyCount:      p.stat.broken.Load(),
+		DrainedCount:            p.stat.drained.Load(),
+		Lanes:                   groups.Lanes,
+		MaxLanes:                groups.LaneLimit,
+		LoneCallCount:           groups.Alone,
+		BatchCount:              groups.Batches,
+		BatchedCallCount:        groups.Calls,
+		BatchWaitTime:           groups.WaitTime,
+	}
 }
