@@ -38,12 +38,13 @@ type backend struct {
 	readOnly  bool   // it says so, and refuses WRITE
 	refusal   uint16 // the error that every statement gets; 0: none
 	// loginRefusal is the error that a login gets; 0: none.
-	loginRefusal uint16
-	far          map[net.Conn]struct{}
-	down         error         // what a dial gets; nil: a socket
-	room         int           // for sockets, when a dial beyond gets errRefused; 0: any number
-	silent       bool          // the server accepts and says nothing
-	dialTime     time.Duration // that a dial takes
+	loginRefusal  uint16
+	singlePrimary bool // it is a member of a group with one primary
+	far           map[net.Conn]struct{}
+	down          error         // what a dial gets; nil: a socket
+	room          int           // for sockets, when a dial beyond gets errRefused; 0: any number
+	silent        bool          // the server accepts and says nothing
+	dialTime      time.Duration // that a dial takes
 }
 
 // dial is a DialFunc.
@@ -208,6 +209,13 @@ func (b *backend) answer(p *serverEnd, statement string, status *wire.Status) bo
 			values[1] = "1"
 		}
 		p.reply(resultRow(values...))
+		return true
+	case word == "SHOW":
+		if b.singlePrimary {
+			p.reply(resultRow("group_replication_single_primary_mode", "ON"))
+		} else {
+			p.reply(packet(1, []byte{2}), definition(2, columnBlob), definition(3, columnBlob), end(4, committing))
+		}
 		return true
 	case word == "ECHO":
 		p.reply(resultSet(textRow, rest))

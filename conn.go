@@ -216,6 +216,23 @@ func (c *Conn) serves(ctx context.Context) error {
 	return c.call("look at the server", err)
 }
 
+// hasRival reports whether the server is a member of a group of which only one takes writes,
+// so that it cannot be right that another one takes them as well. Of the two, the one that
+// has just come back may not have heard that it is not the primary any more.
+func (c *Conn) hasRival(ctx context.Context) (rival bool, err error) {
+	if c.server.mariadb {
+		return false, nil
+	}
+	err = c.roundTrip(ctx, effectNone, []request{{
+		statement: "SHOW GLOBAL VARIABLES LIKE 'group_replication_single_primary_mode'", columns: 2,
+		row: func(values []wire.Value) error {
+			rival = string(values[1].Raw()) == "ON"
+			return nil
+		},
+	}})
+	return rival, c.call("look at the server", err)
+}
+
 // errNotCommitting is a new connection on which nothing that is written would last.
 var errNotCommitting = errors.New(prefix + "the connection is closed, in a transaction, or not in autocommit mode")
 

@@ -157,11 +157,17 @@ type hosts struct {
 
 	mu     sync.Mutex // guards what follows; nothing blocks under it
 	states []hostState
+	wells  []int // probes in a row that found the address well
 	logged int32 // the target that the log was told of last
 }
 
+// trustedWells is how many probes in a row must find an address well before connections go
+// back to it. A server that was cut off, or stopped for a while, believes for some moments
+// that nothing has happened.
+const trustedWells = 2
+
 func newHosts(list []endpoint) *hosts {
-	h := &hosts{list: list, states: make([]hostState, len(list))}
+	h := &hosts{list: list, states: make([]hostState, len(list)), wells: make([]int, len(list))}
 	h.target.Store(-1)
 	return h
 }
@@ -202,6 +208,9 @@ func (h *hosts) learn(cfg *Config, lessons []lesson) {
 		if l.state != hostForgot {
 			h.states[l.rank] = l.state
 		}
+		if l.state == hostServes {
+			h.wells[l.rank] = 0
+		}
 	}
 	target := int32(slices.Index(h.states, hostServes))
 	h.target.Store(target)
@@ -214,6 +223,22 @@ func (h *hosts) learn(cfg *Config, lessons []lesson) {
 		cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "mysqlsession: connections lead to another address",
 			slog.String("pool", cfg.Pool), slog.String("address", h.list[target].address))
 	}
+}
+
+// probed takes what came of a probe, and reports whether connections belong to that address
+// now.
+func (h *hosts) probed(cfg *Config, rank int, err error) bool {
+	h.mu.Lock()
+	h.wells[rank]++
+	if err != nil {
+		h.wells[rank] = 0
+	}
+	trusted := err != nil || h.wells[rank] >= trustedWells
+	h.mu.Unlock()
+	if trusted {
+		h.learn(cfg, []lesson{{rank, stateAfter(err)}})
+	}
+	return err == nil && trusted
 }
 
 // placement says whether a connection leads where it should.

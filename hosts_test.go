@@ -186,7 +186,7 @@ func TestConnectionsComeBackToTheFirstAddressWhenItServesAgain(t *testing.T) {
 				time.Sleep(25 * time.Second)
 				require.Equal(t, map[string]int{hostB: 6}, pool.Stat().Addresses)
 				well(s[hostA])
-				time.Sleep(11 * time.Second) // a probe
+				time.Sleep(21 * time.Second) // two probes
 				require.Equal(t, hostA, servedBy(t, pool), "those that were idle are replaced")
 				release(held)
 				release(hold(t, pool, 6))
@@ -329,9 +329,29 @@ func TestAServerWithoutRoomKeepsTheConnectionsThatItHas(t *testing.T) {
 		release(hold(t, pool, 5))
 		require.Equal(t, map[string]int{hostA: 2, hostB: 3}, pool.Stat().Addresses)
 		s[hostA].set(func() { s[hostA].loginRefusal = 0 })
-		time.Sleep(11 * time.Second)
+		time.Sleep(21 * time.Second)
 		release(hold(t, pool, 5))
 		require.Equal(t, map[string]int{hostA: 5}, pool.Stat().Addresses)
+	})
+}
+
+// A primary that was stopped for a while takes itself for the primary still, for a moment,
+// while the group has another one.
+func TestAMemberOfAGroupWithOnePrimaryIsNotBelievedWhileAnotherServes(t *testing.T) {
+	cfg := mysqlsession.Config{PoolSize: 2, HealthCheckPeriod: time.Second}
+	among(t, cfg, func(s backends) {
+		for _, b := range s {
+			b.singlePrimary = true
+		}
+		refusing(s[hostA])
+		readOnly(s[hostC])
+	}, func(t *testing.T, s backends, pool *mysqlsession.Pool) {
+		well(s[hostA])
+		time.Sleep(time.Minute)
+		require.Equal(t, hostB, servedBy(t, pool))
+		readOnly(s[hostB])
+		time.Sleep(2 * time.Second)
+		require.Equal(t, hostA, servedBy(t, pool))
 	})
 }
 

@@ -89,30 +89,38 @@ func (p *Pool) addresses() map[string]int {
 // that has fewer of them than PoolSize.
 func (p *Pool) probeEarlier(ctx context.Context) {
 	for rank := range p.furthest() {
-		err := p.probe(ctx, rank)
-		if ctx.Err() != nil || err == nil {
+		serves, err := p.probe(ctx, rank)
+		switch {
+		case serves:
+			p.gate.Unpark()
 			return
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			p.config.Logger.LogAttrs(ctx, slog.LevelDebug, "mysqlsession: an earlier address does not serve yet",
+				slog.String("pool", p.config.Pool), slog.String("error", err.Error()))
 		}
-		p.config.Logger.LogAttrs(ctx, slog.LevelDebug, "mysqlsession: an earlier address does not serve yet",
-			slog.String("pool", p.config.Pool), slog.String("error", err.Error()))
 	}
 }
 
-// probe connects to the address of that rank, and remembers how it went.
-func (p *Pool) probe(ctx context.Context, rank int) error {
+// probe connects to the address of that rank, and reports whether connections belong there.
+func (p *Pool) probe(ctx context.Context, rank int) (serves bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config.ConnectTimeout)
 	defer cancel()
 	cfg, memory, err := p.current(ctx)
 	if err != nil || memory == nil {
-		return err
+		return false, err
 	}
 	conn, err := p.dialer.probe(ctx, func(ctx context.Context) (*Conn, error) { return connectTo(ctx, cfg, memory.list[rank]) })
-	if ctx.Err() == nil || !errors.Is(ctx.Err(), context.Canceled) {
-		memory.learn(cfg, []lesson{{rank, stateAfter(err)}})
-	}
 	if err == nil {
-		_ = conn.Close() // always nil
-		p.gate.Unpark()
+		defer func() { _ = conn.Close() }() // always nil
+		var rival bool
+		if rival, err = conn.hasRival(ctx); rival {
+			return false, nil
+		}
 	}
-	return err
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return false, ctx.Err()
+	}
+	return memory.probed(cfg, rank, err), err
 }
