@@ -302,9 +302,7 @@ func (p *Pool) takeBack(m *pooled) {
 func (p *Pool) putBack(m *pooled) {
 	switch {
 	case !m.conn.reusable():
-		if m.conn.refuses || m.conn.silent && p.hosts.several() {
-			p.renew(m)
-		}
+		p.judge(m)
 		p.lost.Store(int64(time.Since(p.began)))
 		p.stat.broken.Add(1)
 		m.home.Destroy()
@@ -320,10 +318,6 @@ func (p *Pool) putBack(m *pooled) {
 	}
 	p.gate.Leave()
 }
-
-// renew has every connection that is as old as m, or older, replaced before its next use:
-// it led to a server that does not serve, and so do the others.
-func (p *Pool) renew(m *pooled) { p.epoch.CompareAndSwap(m.epoch, m.epoch+1) }
 
 // join counts a caller that waits, elsewhere, for what a connection will do for it, until
 // depart.

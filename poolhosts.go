@@ -22,6 +22,25 @@ func (p *Pool) misplaced(m *pooled) bool {
 	}
 }
 
+// judge looks at how a connection ended. If its server does not serve, or has fallen silent
+// where another one may answer, every connection that is as old, or older, is replaced
+// before its next use, and the other addresses are tried first. Old connections that end
+// later say nothing new.
+func (p *Pool) judge(m *pooled) {
+	var state hostState
+	switch {
+	case m.conn.refuses:
+		state = hostFailed
+	case m.conn.silent && p.hosts.several():
+		state = hostSilent
+	default:
+		return
+	}
+	if p.epoch.CompareAndSwap(m.epoch, m.epoch+1) && m.conn.rank >= 0 {
+		p.hosts.learn(p.config, []lesson{{m.conn.rank, state}})
+	}
+}
+
 // watchHosts sees, every HealthCheckPeriod and until ctx ends, whether the server in use
 // still takes writes, and whether an earlier one can serve again.
 func (p *Pool) watchHosts(ctx context.Context) {

@@ -60,6 +60,10 @@ func fateOf(e *ServerError, mariadb bool) fate {
 		return fate{discard: true, repeat: remedyUnknown}
 	case 1927: // MariaDB: connection was killed
 		return fate{discard: true}
+	case 3098: // Group Replication: not while the member is not online; before anything ran
+		return fate{discard: !mariadb, repeat: onMySQL(remedyElsewhere, mariadb), leave: !mariadb}
+	case 3100: // Group Replication: it left the group with the commit on its way, or before
+		return fate{discard: !mariadb, repeat: onMySQL(remedyUnknown, mariadb), leave: !mariadb}
 	case 3168, 3169, 3032, 4031: // MySQL: unavailable, killed, offline mode, idle too long
 		return fate{discard: !mariadb}
 	}
@@ -75,6 +79,14 @@ func fateOf(e *ServerError, mariadb bool) fate {
 		return fate{discard: true, repeat: remedyElsewhere, leave: true}
 	}
 	return fate{}
+}
+
+// onMySQL is a remedy for an error that MariaDB has not got.
+func onMySQL(r remedy, mariadb bool) remedy {
+	if mariadb {
+		return remedyNone
+	}
+	return r
 }
 
 // notWritable reports whether the code says that the server takes no writes.
@@ -136,6 +148,12 @@ func serverErrorMeaning(code uint16) string {
 		return "password expired"
 	case 1969, 3024:
 		return "statement timeout"
+	case 3098:
+		return "table not writable for a plugin"
+	case 3100:
+		return "commit refused by a plugin"
+	case 3101:
+		return "certification conflict"
 	default:
 		return ""
 	}
