@@ -83,6 +83,7 @@ func readOnly(b *backend)  { b.set(func() { b.readOnly = true }) }
 func notReady(b *backend)  { b.set(func() { b.refusal = 1047 }) }
 func blackHole(b *backend) { b.set(func() { b.dialTime = time.Hour }) }
 func mute(b *backend)      { b.set(func() { b.silent = true }) }
+func notOnline(b *backend) { b.set(func() { b.refusal = 3098 }) }
 func goingDown(b *backend) { b.set(func() { b.refusal = 1053 }) }
 func noRoom(b *backend)    { b.set(func() { b.loginRefusal = 1040 }) }
 
@@ -239,7 +240,7 @@ func TestNobodyFailsWhileConnectionsMove(t *testing.T) {
 }
 
 func TestADemotedServerIsLeftInOneRoundTripByAllConnections(t *testing.T) {
-	for name, fail := range map[string]fails{"read-only": readOnly, "not ready": notReady, "shutting down": goingDown} {
+	for name, fail := range map[string]fails{"read-only": readOnly, "not ready": notReady, "shutting down": goingDown, "not online": notOnline} {
 		t.Run(name, func(t *testing.T) {
 			among(t, mysqlsession.Config{PoolSize: 6}, asTheyAre, func(t *testing.T, s backends, pool *mysqlsession.Pool) {
 				held := hold(t, pool, 6)

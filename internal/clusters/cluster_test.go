@@ -41,8 +41,8 @@ func (n node) address() string { return net.JoinHostPort("127.0.0.1", strconv.It
 // start starts a fresh cluster of three, which is gone at the test's end.
 func start(t *testing.T, script string, options ...string) *cluster {
 	t.Helper()
-	if os.Getenv("CLUSTER") == "" {
-		t.Setenv("CLUSTER", "test"+strconv.Itoa(os.Getpid()))
+	if os.Getenv("SESSION_TEST_CLUSTER") == "" {
+		t.Setenv("SESSION_TEST_CLUSTER", "test"+strconv.Itoa(os.Getpid()))
 	}
 	c := &cluster{t: t, script: filepath.Join(scripts, script)}
 	t.Cleanup(func() { c.run("remove") })

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestSessionsSurviveWhateverHappensToTheMembersOfAGroup(t *testing.T) {
+func TestSessionsSurviveWhateverHappensToTheMembersOfAReplicationGroup(t *testing.T) {
 	// A primary that has lost the majority must not hold its callers up for ever.
 	c := start(t, "groupreplication", "--opt", "loose-group-replication-unreachable-majority-timeout=3",
 		"--opt", "loose-group-replication-recovery-reconnect-interval=1")

@@ -365,7 +365,7 @@ func (h *history) awaitOutage(t *testing.T) {
 
 // report says how long the trouble was after a mark.
 func (h *history) report(mark time.Time) string {
-	var first, last, longest time.Duration = -1, 0, 0
+	var read, write, last, longest time.Duration = -1, -1, 0, 0
 	var safe, unknown, succeeded int
 	kinds := map[string]int{}
 	quiet := mark
@@ -373,8 +373,12 @@ func (h *history) report(mark time.Time) string {
 		after := e.ended.Sub(mark)
 		if e.err == nil {
 			succeeded++
-			if e.began.After(mark) && first < 0 {
-				first = after
+			first := &write
+			if e.operation == "get" {
+				first = &read
+			}
+			if e.began.After(mark) && *first < 0 {
+				*first = after
 			}
 			longest = max(longest, e.ended.Sub(quiet))
 			quiet = e.ended
@@ -388,8 +392,8 @@ func (h *history) report(mark time.Time) string {
 		}
 		kinds[e.operation+": "+e.err.Error()]++
 	}
-	text := fmt.Sprintf("first success after %v, longest pause %v, last failure after %v; %d succeeded, %d failed with nothing done, %d with an unknown outcome",
-		first.Round(time.Millisecond), longest.Round(time.Millisecond), last.Round(time.Millisecond), succeeded, safe, unknown)
+	text := fmt.Sprintf("first read after %v, first write after %v, longest time without a success %v, last failure after %v; %d succeeded, %d failed with nothing done, %d with an unknown outcome",
+		read.Round(time.Millisecond), write.Round(time.Millisecond), longest.Round(time.Millisecond), last.Round(time.Millisecond), succeeded, safe, unknown)
 	if testing.Verbose() {
 		for kind, n := range kinds {
 			text += fmt.Sprintf("\n        %d × %s", n, kind)
