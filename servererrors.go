@@ -60,10 +60,8 @@ func fateOf(e *ServerError, mariadb bool) fate {
 		return fate{discard: true, repeat: remedyUnknown}
 	case 1927: // MariaDB: connection was killed
 		return fate{discard: true}
-	case 3098: // Group Replication: not while the member is not online; before anything ran
-		return fate{discard: !mariadb, repeat: onMySQL(remedyElsewhere, mariadb), leave: !mariadb}
-	case 3100: // Group Replication: it left the group with the commit on its way, or before
-		return fate{discard: !mariadb, repeat: onMySQL(remedyUnknown, mariadb), leave: !mariadb}
+	case 3098, 3100:
+		return fateInGroup(e.Code, mariadb)
 	case 3168, 3169, 3032, 4031: // MySQL: unavailable, killed, offline mode, idle too long
 		return fate{discard: !mariadb}
 	}
@@ -81,12 +79,16 @@ func fateOf(e *ServerError, mariadb bool) fate {
 	return fate{}
 }
 
-// onMySQL is a remedy for an error that MariaDB has not got.
-func onMySQL(r remedy, mariadb bool) remedy {
-	if mariadb {
-		return remedyNone
+// fateInGroup is that of errors of Group Replication, which MariaDB has not got.
+func fateInGroup(code uint16, mariadb bool) fate {
+	switch {
+	case mariadb:
+		return fate{}
+	case code == 3098: // the member is not online: refused before anything ran
+		return fate{discard: true, repeat: remedyElsewhere, leave: true}
+	default: // 3100, it left the group, with the commit on its way or before: the others may have it
+		return fate{discard: true, repeat: remedyUnknown, leave: true}
 	}
-	return r
 }
 
 // notWritable reports whether the code says that the server takes no writes.
@@ -148,12 +150,8 @@ func serverErrorMeaning(code uint16) string {
 		return "password expired"
 	case 1969, 3024:
 		return "statement timeout"
-	case 3098:
-		return "table not writable for a plugin"
-	case 3100:
-		return "commit refused by a plugin"
-	case 3101:
-		return "certification conflict"
+	case 3098, 3100, 3101:
+		return "refused by the replication group"
 	default:
 		return ""
 	}
