@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench bench-growth fmt lint clean
+.PHONY: help build demo test test-clusters bench bench-growth fmt lint clean
 
 # The library, and the modules inside the repository that keep their dependencies out of it.
 modules := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/testdata/*' | sort))
@@ -40,6 +40,11 @@ test: ## run all tests with the race detector on real servers (ARGS='-run TestNa
 	$(call in_modules,CGO_ENABLED=1 go test -race -count=1 $(ARGS) ./...)
 	scripts/test-without-race $(ARGS)
 
+# As they take minutes, and root on Debian, they are no part of the others.
+test-clusters: ## run the tests on clusters of Galera and Group Replication (ARGS='-run Galera -v')
+	@scripts/need go compiler
+	CGO_ENABLED=1 go test -race -count=1 -tags clusters -timeout 20m $(ARGS) ./internal/clusters
+
 bench: ## compare the speed with that of others, in paired rounds (ARGS='-o get -c 64 3 0.5s'; all with ARGS=-h)
 	@scripts/need go bench-server
 	@scripts/bench $(ARGS)
@@ -57,7 +62,9 @@ lint: ## look for mistakes: formatting, vet, staticcheck, revive, shellcheck
 	@unformatted=$$(gofmt -l .) || exit 1; if [ -n "$$unformatted" ]; then \
 		echo "not formatted, run 'make fmt':" >&2; echo "$$unformatted" >&2; exit 1; fi
 	$(call in_modules,go vet ./...)
+	go vet -tags clusters ./internal/clusters
 	$(call in_modules,go run $(staticcheck) ./...)
+	go run $(staticcheck) -tags clusters ./internal/clusters
 	go run $(revive) -config revive.toml -set_exit_status ./...
 	scripts/lint-shell
 

@@ -35,12 +35,17 @@ type backend struct {
 	most      int // sockets at a time
 	mostDials int // dials under way at a time
 	users     []string
-	far       map[net.Conn]struct{}
-	down      error          // what a dial gets; nil: a socket
-	room      int            // for sockets, when a dial beyond gets errRefused; 0: any number
-	silent    bool           // the server accepts and says nothing
-	script    func(net.Conn) // what serves new connections in the server's place; nil: it does
-	dialTime  time.Duration  // that a dial takes
+	readOnly  bool   // it says so, and refuses WRITE
+	refusal   uint16 // the error that every statement gets; 0: none
+	// loginRefusal is the error that a login gets; 0: none.
+	loginRefusal  uint16
+	singlePrimary bool // it is a member of a group with one primary
+	far           map[net.Conn]struct{}
+	down          error          // what a dial gets; nil: a socket
+	room          int            // for sockets, when a dial beyond gets errRefused; 0: any number
+	silent        bool           // the server accepts and says nothing
+	script        func(net.Conn) // what serves new connections in the server's place; nil: it does
+	dialTime      time.Duration  // that a dial takes
 }
 
 // dial is a DialFunc.
@@ -171,7 +176,12 @@ func (b *backend) serve(far net.Conn, silent bool, script func(net.Conn)) {
 	user, _, _ := bytes.Cut(response[31:], []byte{0}) // behind flags, packet size, collation and filler
 	b.mu.Lock()
 	b.users = append(b.users, string(user))
+	loginRefusal := b.loginRefusal
 	b.mu.Unlock()
+	if loginRefusal != 0 {
+		p.reply(failure(2, loginRefusal, "08004", "the server's words"))
+		return
+	}
 	p.reply(ok(2, committing, 0))
 	status := committing
 	for {
@@ -188,7 +198,30 @@ func (b *backend) serve(far net.Conn, silent bool, script func(net.Conn)) {
 // answer answers one statement; not ok hangs up.
 func (b *backend) answer(p *serverEnd, statement string, status *wire.Status) bool {
 	word, rest, _ := strings.Cut(statement, " ")
+	b.mu.Lock()
+	readOnly, refusal := b.readOnly, b.refusal
+	b.mu.Unlock()
 	switch {
+	case refusal != 0:
+		p.reply(failure(1, refusal, "HY000", "the server's words"))
+		return true
+	case statement == "WRITE" && readOnly:
+		p.reply(failure(1, 1290, "HY000", "the server's words"))
+		return true
+	case statement == variablesOfHosts:
+		values := []string{"67108864", "0", "0", "0"}
+		if readOnly {
+			values[1] = "1"
+		}
+		p.reply(resultRow(values...))
+		return true
+	case word == "SHOW":
+		if b.singlePrimary {
+			p.reply(resultRow("group_replication_single_primary_mode", "ON"))
+		} else {
+			p.reply(packet(1, []byte{2}), definition(2, columnBlob), definition(3, columnBlob), end(4, committing))
+		}
+		return true
 	case word == "ECHO":
 		p.reply(resultSet(textRow, rest))
 		return true
@@ -219,6 +252,9 @@ func (b *backend) answer(p *serverEnd, statement string, status *wire.Status) bo
 	p.reply(ok(1, *status, 0))
 	return true
 }
+
+// variablesOfHosts is what a MySQL server is asked for when there is another one.
+const variablesOfHosts = "SELECT @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, @@global.offline_mode"
 
 // inPool runs test, in fake time, with a pool on a backend of its own. The pool is closed
 // at the end, and then has no socket left and no goroutine.

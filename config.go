@@ -63,9 +63,13 @@ type Config struct {
 	Host string
 	// Port is the server's TCP port. 0: 3306.
 	Port uint16
-	// Hosts are further "host:port" addresses, tried in order when the first cannot
-	// serve. Each may take what ConnectTimeout leaves. IPv6 addresses are in brackets.
-	// Empty: Host alone.
+	// Hosts are further "host:port" addresses, IPv6 ones in brackets, tried in order, each
+	// for its share of ConnectTimeout, when the first cannot serve. A server serves if it
+	// takes the login, is ready and is writable: with several addresses a read-only one is
+	// passed over, for reads too. A pool tries an address that failed last until a probe,
+	// every HealthCheckPeriod, finds it well; then connections go back to it. The probe is
+	// one connection beyond PoolSize, to a server that has fewer. Empty: Host alone, which
+	// may be read-only.
 	Hosts []string
 	// Socket is the path of a Unix socket; it wins over Host, Port and Hosts. "": TCP.
 	// It must be absolute: whoever owns the path is sent the password. At most 107 bytes.
@@ -163,8 +167,8 @@ type Config struct {
 	// life is made shorter by, so that a pool does not renew all at once. 0: a tenth of
 	// MaxConnLifetime, and always less than that; negative: none.
 	MaxConnLifetimeJitter time.Duration
-	// HealthCheckPeriod is how often idle connections are looked through and
-	// MinIdleConns is seen to. 0: a quarter of KeepaliveTimeout, from 1 s to 15 s.
+	// HealthCheckPeriod is how often idle connections are looked through, MinIdleConns is
+	// seen to, and, with several hosts, the server in use and those before it are tried. 0: a quarter of KeepaliveTimeout, from 1 s to 15 s.
 	HealthCheckPeriod time.Duration
 	// MaxConcurrentDials is how many connections may be opened at the same time, so
 	// that a server that comes back is not stampeded. 0: a quarter of PoolSize, at least

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,7 @@ type Conn struct {
 	sendTimeout time.Duration // 0: none
 	readTimeout time.Duration // 0: none
 	packetLimit int           // bytes of a reply packet
+	rank        int           // of its address in its pool's memory of them; -1: in none
 
 	// What follows is the caller's that made the state busy.
 
@@ -59,6 +61,8 @@ type Conn struct {
 	keeps      bool   // whoever has the connection drains it
 	drains     bool   // the call that is ending leaves a reply that can be drained
 	unread     unread // of the last round trip
+	refuses    bool   // the server said that it does not serve, to anybody
+	silent     bool   // a reply did not come within ReadTimeout
 
 	// interrupt ends a blocked read or write when a call's context ends, and says so
 	// on interrupted. It is made once: a method value for each call would be an allocation.
@@ -67,7 +71,7 @@ type Conn struct {
 	interrupted  chan struct{}
 }
 
-// Connect dials the first address that can serve, logs in and sets the session up:
+// Connect dials the first address that can serve (see Config.Hosts), logs in and sets the session up:
 // autocommit, strict SQL mode, READ COMMITTED, limits for locks and statements. ctx and
 // ConnectTimeout bound all of it. Errors: ErrInvalidConfig, ErrUnavailable,
 // ErrTLSUnavailable, ErrKeyRetrieval, ErrProtocol, *ServerError, the context's.
@@ -76,23 +80,47 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	return connect(ctx, &cfg)
+	return connect(ctx, &cfg, nil)
 }
 
-// connect is Connect with a configuration that is complete and valid.
-func connect(ctx context.Context, cfg *Config) (*Conn, error) {
+// connect is Connect with a configuration that is complete and valid, and a pool's memory of
+// its addresses, or nil.
+func connect(ctx context.Context, cfg *Config, memory *hosts) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
-	t, err := dial(ctx, cfg)
+	var c *Conn
+	err := cfg.firstServing(ctx, memory, func(ctx context.Context, to endpoint, rank int) (err error) {
+		c, err = connectTo(ctx, cfg, to)
+		if err == nil && memory != nil {
+			c.rank = rank
+		}
+		return err
+	})
+	return c, err
+}
+
+// connectTo connects to one address, logs in and sets the session up.
+func connectTo(ctx context.Context, cfg *Config, to endpoint) (*Conn, error) {
+	t, err := dial(ctx, cfg, to)
 	if err != nil {
-		return nil, err // it names the address
+		return nil, err
 	}
 	c := newConn(t, cfg)
 	if err := c.setUp(ctx, cfg); err != nil {
 		c.abort()
-		return nil, &callError{"connect to " + t.address + ": set up the session", outOfTime(err)}
+		return nil, &callError{"set up the session", c.explainSetUp(err)}
 	}
 	return c, nil
+}
+
+// explainSetUp is the error for a session that could not be set up. Unless it is about the
+// configuration, another server may do better, or this one tomorrow.
+func (c *Conn) explainSetUp(err error) error {
+	refused := asServerError(err)
+	if refused != nil && fateOf(refused, c.server.mariadb).discard && !errors.Is(err, ErrUnavailable) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return outOfTime(err)
 }
 
 func newConn(t *transport, cfg *Config) *Conn {
@@ -106,6 +134,7 @@ func newConn(t *transport, cfg *Config) *Conn {
 		interrupted: make(chan struct{}, 1),
 		statements:  newStatementCache(cfg.StatementMode, cfg.StatementCacheCapacity),
 		status:      wire.StatusAutocommit,
+		rank:        -1,
 	}
 	c.peek = newLivenessCheck(t.socket)
 	c.interrupt = func() {
@@ -138,14 +167,7 @@ func (c *Conn) setUp(ctx context.Context, cfg *Config) error {
 		{statement: "ROLLBACK"},
 		{statement: settings},
 		{statement: "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"},
-		{statement: "SELECT @@max_allowed_packet", columns: 1, row: func(values []wire.Value) error {
-			limit, ok := values[0].Int()
-			if !ok || limit < 1<<10 {
-				return detail(ErrProtocol, "max_allowed_packet is no number of bytes")
-			}
-			c.server.maxAllowedPacket = int(limit)
-			return nil
-		}},
+		c.variablesRequest(cfg.severalHosts()),
 	}
 	if err := c.roundTrip(ctx, effectNone, requests); err != nil {
 		return err
@@ -154,6 +176,58 @@ func (c *Conn) setUp(ctx context.Context, cfg *Config) error {
 		return errNotCommitting
 	}
 	return nil
+}
+
+// variablesRequest reads what has to be known of the server. Where there is another one, a
+// server that takes no writes does not serve. A Galera node that is not ready refuses the
+// ROLLBACK before.
+func (c *Conn) variablesRequest(mustServe bool) request {
+	names := []string{"max_allowed_packet"}
+	if mustServe {
+		names = append(names, c.server.readOnlyVariables()...)
+	}
+	r := request{statement: "SELECT @@" + strings.Join(names, ", @@global."), columns: len(names)}
+	r.row = func(values []wire.Value) error {
+		limit, ok := values[0].Int()
+		if !ok || limit < 1<<10 {
+			return detail(ErrProtocol, "max_allowed_packet is no number of bytes")
+		}
+		c.server.maxAllowedPacket = int(limit)
+		for i, value := range values[1:] {
+			// A number, or, of an enumeration such as MariaDB 12's read_only, a word.
+			if text := string(value.Raw()); text != "0" && !strings.EqualFold(text, "OFF") {
+				return &notServingError{names[i+1]}
+			}
+		}
+		return nil
+	}
+	return r
+}
+
+// serves asks the server, in one round trip, whether it still takes writes.
+func (c *Conn) serves(ctx context.Context) error {
+	err := c.roundTrip(ctx, effectNone, []request{c.variablesRequest(true)})
+	if errors.Is(err, ErrNotWritable) {
+		c.refuses = true
+	}
+	return c.call("look at the server", err)
+}
+
+// hasRival reports whether the server is a member of a group of which only one takes writes,
+// so that it cannot be right that another one takes them as well. Of the two, the one that
+// has just come back may not have heard that it is not the primary any more.
+func (c *Conn) hasRival(ctx context.Context) (rival bool, err error) {
+	if c.server.mariadb {
+		return false, nil
+	}
+	err = c.roundTrip(ctx, effectNone, []request{{
+		statement: "SHOW GLOBAL VARIABLES LIKE 'group_replication_single_primary_mode'", columns: 2,
+		row: func(values []wire.Value) error {
+			rival = string(values[1].Raw()) == "ON"
+			return nil
+		},
+	}})
+	return rival, c.call("look at the server", err)
 }
 
 // errNotCommitting is a new connection on which nothing that is written would last.
@@ -172,6 +246,9 @@ func (s *server) statementTimeout(limit time.Duration) string {
 
 // ServerVersion is the version that the server's greeting gave.
 func (c *Conn) ServerVersion() string { return c.transport.serverVersion }
+
+// Address is the one that the connection leads to: "host:port", or a Unix socket's path.
+func (c *Conn) Address() string { return c.transport.address }
 
 // ConnectionID is the server's number of this connection, as SHOW PROCESSLIST has it.
 func (c *Conn) ConnectionID() uint32 { return c.transport.connectionID }

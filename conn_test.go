@@ -224,6 +224,9 @@ func TestServerErrorsThatAnnounceAnEndCloseTheConnection(t *testing.T) {
 		{1290, "8.4.0", true}, // read-only
 		{1153, "8.4.0", true}, // the packet was too large
 		{4031, "8.4.0", true}, // idle too long
+		{3098, "8.4.0", true}, // not online in its group
+		{3100, "8.4.0", true}, // left its group
+		{3100, "11.4.2-MariaDB", false},
 		{4031, "11.4.2-MariaDB", false},
 		{1927, "11.4.2-MariaDB", true},
 		{1062, "8.4.0", false},

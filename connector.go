@@ -3,6 +3,7 @@ package mysqlsession
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -29,20 +30,33 @@ func (p *Pool) construct(ctx context.Context) (*pooled, error) {
 	return m, nil
 }
 
+// current is the configuration of the next connection, and the memory of its addresses:
+// nil if BeforeConnect has chosen others.
+func (p *Pool) current(ctx context.Context) (*Config, *hosts, error) {
+	if p.config.BeforeConnect == nil {
+		return p.config, p.hosts, nil
+	}
+	cfg := p.config.copy()
+	if err := p.config.BeforeConnect(ctx, &cfg); err != nil {
+		return nil, nil, &callError{"connect: BeforeConnect", outOfTime(err)}
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, nil, err
+	}
+	cfg = cfg.withDefaults()
+	if !slices.Equal(cfg.endpoints(), p.hosts.list) {
+		return &cfg, nil, nil
+	}
+	return &cfg, p.hosts, nil
+}
+
 // open connects once, with the user's hooks.
 func (p *Pool) open(ctx context.Context) (*Conn, error) {
-	cfg := *p.config
-	if p.config.BeforeConnect != nil {
-		cfg = cfg.copy()
-		if err := p.config.BeforeConnect(ctx, &cfg); err != nil {
-			return nil, &callError{"connect: BeforeConnect", outOfTime(err)}
-		}
-		if err := cfg.validate(); err != nil {
-			return nil, err
-		}
-		cfg = cfg.withDefaults()
+	cfg, memory, err := p.current(ctx)
+	if err != nil {
+		return nil, err
 	}
-	conn, err := connect(ctx, &cfg)
+	conn, err := connect(ctx, cfg, memory)
 	if err != nil {
 		return nil, err
 	}

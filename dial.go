@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,70 +30,8 @@ type transport struct {
 	address       string // what was dialled, for errors
 }
 
-// endpoint is one place where a server may be.
-type endpoint struct {
-	network string // "tcp" or "unix"
-	address string // "host:port" or a path
-	host    string // what a certificate must be for
-}
-
-// dial connects and logs in, at the first address that can serve. An address that fails
-// in a way that another one may not is given up after its share of the time that ctx
-// leaves: half of it if there is one more, a third if there are two.
-func dial(ctx context.Context, cfg *Config) (*transport, error) {
-	endpoints := cfg.endpoints()
-	var failures []error
-	for i, to := range endpoints {
-		t, err := dialEndpoint(ctx, cfg, to, len(endpoints)-i)
-		if err == nil {
-			return t, nil
-		}
-		failures = append(failures, &callError{"connect to " + to.address, err})
-		if ctx.Err() != nil || !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrProtocol) {
-			break
-		}
-	}
-	if len(failures) == 1 {
-		return nil, failures[0]
-	}
-	return nil, &dialError{failures}
-}
-
-// dialError holds the failure of each address that was tried.
-type dialError struct{ failures []error }
-
-func (e *dialError) Error() string {
-	texts := make([]string, len(e.failures))
-	for i, failure := range e.failures {
-		texts[i] = trimPrefix(failure)
-	}
-	return prefix + strings.Join(texts, "; ")
-}
-
-func (e *dialError) Unwrap() []error { return e.failures }
-
-// endpoints are the addresses to try, in this order. They have been validated.
-func (cfg *Config) endpoints() []endpoint {
-	if cfg.Socket != "" {
-		return []endpoint{{network: "unix", address: cfg.Socket, host: "localhost"}}
-	}
-	first := net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
-	endpoints := []endpoint{{network: "tcp", address: first, host: cfg.Host}}
-	for _, address := range cfg.Hosts {
-		host, _, _ := net.SplitHostPort(address)
-		endpoints = append(endpoints, endpoint{network: "tcp", address: address, host: host})
-	}
-	return endpoints
-}
-
-// dialEndpoint connects to one address and logs in, in no more than an equal share of
-// the time that is left for it and those after it.
-func dialEndpoint(ctx context.Context, cfg *Config, to endpoint, left int) (*transport, error) {
-	if deadline, ok := ctx.Deadline(); ok && left > 1 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
-		defer cancel()
-	}
+// dial connects to one address and logs in.
+func dial(ctx context.Context, cfg *Config, to endpoint) (*transport, error) {
 	options, err := cfg.guardOptions(to)
 	if err != nil {
 		return nil, err

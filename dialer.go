@@ -56,7 +56,7 @@ func (d *dialer) dial(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := d.guarded(ctx)
+	conn, err := guarded(ctx, d.connect)
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return nil, ErrClosed // it says nothing of the server
 	}
@@ -65,6 +65,25 @@ func (d *dialer) dial(ctx context.Context) (*Conn, error) {
 		return nil, &noConnError{err}
 	}
 	return conn, nil
+}
+
+// ready reports whether a dial could begin now, and the last one went well.
+func (d *dialer) ready() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.failures == 0 && len(d.tokens) < cap(d.tokens)
+}
+
+// probe is a dial for a look at a server. It is one of those under way, and nobody else
+// fails with it.
+func (d *dialer) probe(ctx context.Context, connect func(ctx context.Context) (*Conn, error)) (*Conn, error) {
+	select {
+	case d.tokens <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-d.tokens }()
+	return guarded(ctx, connect)
 }
 
 // pauseLeft is how long it is until another dial may be tried, or a look may be worth it
@@ -83,13 +102,13 @@ func (e *noConnError) Unwrap() []error { return []error{&notAppliedError{e.err}}
 
 // guarded connects and turns a panic, in a hook or below, into an error: it would end the
 // process, as a pool's connections are made on goroutines of their own.
-func (d *dialer) guarded(ctx context.Context) (conn *Conn, err error) {
+func guarded(ctx context.Context, connect func(ctx context.Context) (*Conn, error)) (conn *Conn, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf(prefix+"connecting panicked with a %T", r)
 		}
 	}()
-	return d.connect(ctx)
+	return connect(ctx)
 }
 
 // paused is why there is no dial now, or nil.

@@ -69,7 +69,8 @@ var (
 	// protocol. The connection has been closed.
 	ErrProtocol = errors.New(prefix + "protocol violation")
 	// ErrNotWritable is returned when the server is read-only: a replica, or a primary
-	// that was demoted. Nothing was applied.
+	// that was demoted. Nothing was applied. With several hosts it is also an
+	// ErrUnavailable when none of them takes writes, and then reads fail with it too.
 	ErrNotWritable = errors.New(prefix + "server is not writable")
 	// ErrSchema is returned when a table or column that the operation needs is missing.
 	// Run Migrate.

@@ -102,6 +102,7 @@ func (c *Conn) affected() (rows int64) {
 func (c *Conn) settle(w *watch, may effect, sent bool, err error) (usable bool, _ error) {
 	refused, _ := err.(*ServerError) // a prepare
 	if answered := err == nil || refused != nil || isNotApplied(err); !answered {
+		c.silent = !w.ended && errors.Is(err, os.ErrDeadlineExceeded)
 		c.drains = c.keeps && sent && w.ended && may != effectPending && errors.Is(err, os.ErrDeadlineExceeded)
 		err = w.cause(err)
 		if sent && may == effectWrite && !isNotApplied(err) {
@@ -134,7 +135,12 @@ func (c *Conn) settle(w *watch, may effect, sent bool, err error) (usable bool, 
 
 // discards reports whether the server's error says that the connection is done for.
 func (c *Conn) discards(refused *ServerError) bool {
-	return refused != nil && fateOf(refused, c.server.mariadb).discard
+	if refused == nil {
+		return false
+	}
+	fate := fateOf(refused, c.server.mariadb)
+	c.refuses = c.refuses || fate.leave
+	return fate.discard
 }
 
 // encode appends the requests to c.out.

@@ -45,12 +45,16 @@ func ParameterText(cfg Config, name string) string {
 	return ""
 }
 
-// Dial opens dial to tests: where it logged in, and over what.
+// Dial opens dial and firstServing to tests: where it logged in, and over what.
 func Dial(ctx context.Context, cfg Config) (address string, conn net.Conn, err error) {
 	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
-	t, err := dial(ctx, &cfg)
+	var t *transport
+	err = cfg.firstServing(ctx, nil, func(ctx context.Context, to endpoint, _ int) (err error) {
+		t, err = dial(ctx, &cfg, to)
+		return err
+	})
 	if err != nil {
 		return "", nil, err
 	}

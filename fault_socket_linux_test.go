@@ -13,10 +13,10 @@ import (
 	"github.com/mysqlsession/mysqlsession"
 )
 
-// blackHole returns the port of a listener whose backlog is full: the kernel drops the
+// fullBacklog returns the port of a listener whose backlog is full: the kernel drops the
 // packets that would open a connection, as a firewall does, without rules that only root
 // may make.
-func blackHole(t *testing.T) (port uint16) {
+func fullBacklog(t *testing.T) (port uint16) {
 	t.Helper()
 	descriptor, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
@@ -44,7 +44,7 @@ func TestADialIntoABlackHoleEndsAfterConnectTimeoutAlsoWithoutItsCaller(t *testi
 	b := &backend{t: t, quit: make(chan struct{})}
 	defer close(b.quit)
 	var sockets socketCounter
-	lost := mysqlsession.Config{Host: "127.0.0.1", Port: blackHole(t), ConnectTimeout: limit, DialFunc: sockets.dial}
+	lost := mysqlsession.Config{Host: "127.0.0.1", Port: fullBacklog(t), ConnectTimeout: limit, DialFunc: sockets.dial}
 	swap := false
 	pool, err := mysqlsession.NewPool(t.Context(), mysqlsession.Config{
 		PoolSize: 2, ConnectTimeout: limit, DialFunc: b.dial,

@@ -34,9 +34,9 @@ var layers = []layer{
 		"errors.go", "servererrors.go", "server.go", "pause.go", "trace.go",
 	}, nil},
 	{"connection", []string{
-		"conn.go", "dial.go", "drain.go", "exchange.go", "prepare.go", "query.go", "transaction.go", "liveness_*.go",
+		"conn.go", "dial.go", "hosts.go", "drain.go", "exchange.go", "prepare.go", "query.go", "transaction.go", "liveness_*.go",
 	}, []string{"leaves"}},
-	{"pool", []string{"pool.go", "poolconn.go", "connector.go", "dialer.go", "poolgroups.go", "stat.go"}, []string{"leaves", "connection"}},
+	{"pool", []string{"pool.go", "poolconn.go", "connector.go", "dialer.go", "poolhosts.go", "poolgroups.go", "stat.go"}, []string{"leaves", "connection"}},
 	{"statements", []string{"statements.go", "texts.go"}, []string{"leaves"}},
 	{"input", []string{"input.go"}, []string{"leaves", "connection"}},
 	{"schema", []string{"schema.go", "check.go", "migrate.go", "migrationplan.go"}, []string{"leaves", "connection", "statements", "input"}},
@@ -78,7 +78,7 @@ var importRules = []importRule{
 }
 
 // withoutSQL are files that must contain no statement.
-var withoutSQL = []string{"pool.go", "poolconn.go", "connector.go", "dialer.go", "poolgroups.go", "stat.go"}
+var withoutSQL = []string{"pool.go", "poolconn.go", "connector.go", "dialer.go", "poolhosts.go", "poolgroups.go", "stat.go"}
 
 // longFunctions are files whose functions are lists of tests.
 var longFunctions = []string{"internal/conformance/..."}

@@ -25,7 +25,7 @@ const (
 	abortAgain = 50 * time.Millisecond
 )
 
-// Pool keeps connections to one server for many callers. It is safe for concurrent use,
+// Pool keeps connections to one server, the first of its addresses that serves, for many callers. It is safe for concurrent use,
 // and whoever made it closes it.
 //
 // PoolSize is a hard limit: connections being opened or closed count. Callers that find
@@ -34,6 +34,7 @@ type Pool struct {
 	config *Config // behind a pointer, where fmt does not print its password
 	gate   *admission.Gate
 	dialer *dialer
+	hosts  *hosts
 	conns  *puddle.Pool[*pooled]
 
 	// idle is about how many connections are idle: a hint, for whether an acquire will
@@ -102,6 +103,7 @@ func newPool(cfg Config) (*Pool, error) {
 		config:  &cfg,
 		began:   time.Now(),
 		gate:    admission.New(cfg.PoolSize, cfg.Backlog),
+		hosts:   newHosts(cfg.endpoints()),
 		members: make(map[*pooled]struct{}),
 	}
 	p.dialer = newDialer(cfg.MaxConcurrentDials, p.open)
@@ -123,6 +125,9 @@ func (p *Pool) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	p.maintained.Go(func() { p.maintain(ctx) })
+	if p.hosts.several() {
+		p.maintained.Go(func() { p.watchHosts(ctx) })
+	}
 }
 
 // Acquire returns a connection, waiting for one if it must: at most ConnectTimeout
@@ -245,7 +250,7 @@ func (p *Pool) take(ctx context.Context) (*pooled, error) {
 func (p *Pool) fit(m *pooled) bool {
 	idle := min(m.home.IdleDuration(), time.Since(m.ready))
 	switch {
-	case m.epoch != p.epoch.Load():
+	case m.epoch != p.epoch.Load(), p.misplaced(m):
 		p.stat.dead.Add(1)
 	case p.config.KeepaliveTimeout > 0 && idle > p.config.KeepaliveTimeout:
 		p.stat.maxIdle.Add(1)
@@ -297,13 +302,14 @@ func (p *Pool) takeBack(m *pooled) {
 func (p *Pool) putBack(m *pooled) {
 	switch {
 	case !m.conn.reusable():
+		p.judge(m)
 		p.lost.Store(int64(time.Since(p.began)))
 		p.stat.broken.Add(1)
 		m.home.Destroy()
 	case m.expired():
 		p.stat.maxLifetime.Add(1)
 		m.home.Destroy()
-	case m.epoch != p.epoch.Load():
+	case m.epoch != p.epoch.Load(), p.misplaced(m):
 		p.stat.dead.Add(1)
 		m.home.Destroy()
 	default:
@@ -312,10 +318,6 @@ func (p *Pool) putBack(m *pooled) {
 	}
 	p.gate.Leave()
 }
-
-// renew has every connection that is as old as m, or older, replaced before its next use:
-// it led to a server that takes no writes, and so do the others.
-func (p *Pool) renew(m *pooled) { p.epoch.CompareAndSwap(m.epoch, m.epoch+1) }
 
 // join counts a caller that waits, elsewhere, for what a connection will do for it, until
 // depart.
@@ -326,7 +328,7 @@ func (p *Pool) depart(callers int) { p.gate.Depart(callers) }
 // keeps reports whether whoever has the connection may go on with it: it is fit, and
 // nobody waits for one.
 func (p *Pool) keeps(m *pooled) bool {
-	return m.conn.reusable() && m.epoch == p.epoch.Load() && !m.expired() && !p.gate.Contended()
+	return m.conn.reusable() && m.epoch == p.epoch.Load() && !m.expired() && !p.misplaced(m) && !p.gate.Contended()
 }
 
 // errTooLate is for a caller who is told at once that it would time out.

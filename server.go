@@ -46,6 +46,18 @@ func (s *server) atLeast(major, minor, patch int) bool {
 // MariaDB knows only VALUES(column).
 func (s *server) rowAlias() bool { return !s.mariadb && s.atLeast(8, 0, 19) }
 
+// readOnlyVariables are the global variables that are on when the server takes no writes:
+// MySQL's super_read_only implies read_only, and Aurora's readers have innodb_read_only
+// (https://dev.mysql.com/doc/refman/en/server-system-variables.html#sysvar_read_only,
+// https://mariadb.com/kb/en/server-system-variables/#read_only). In MySQL's offline mode
+// administrators still get in.
+func (s *server) readOnlyVariables() []string {
+	if s.mariadb {
+		return []string{"read_only", "innodb_read_only"}
+	}
+	return []string{"read_only", "innodb_read_only", "offline_mode"}
+}
+
 // lastMoment is the latest time that FROM_UNIXTIME can return.
 func (s *server) lastMoment() time.Time {
 	switch {

@@ -196,6 +196,16 @@ func resultSet(row func(sequence int, values ...string) []byte, values ...string
 	return append(reply, end(3+len(values), committing)...)
 }
 
+// resultRow is the whole reply of one row, of as many columns as there are values.
+func resultRow(values ...string) []byte {
+	reply := packet(1, []byte{byte(len(values))})
+	for i := range values {
+		reply = append(reply, definition(2+i, columnBlob)...)
+	}
+	reply = append(reply, textRow(2+len(values), values...)...)
+	return append(reply, end(3+len(values), committing)...)
+}
+
 // prepared is the whole reply to a prepare.
 func prepared(id uint32, columns, parameters int) []byte {
 	payload := binary.LittleEndian.AppendUint32([]byte{0}, id)

@@ -7,6 +7,7 @@ type fate struct {
 	discard bool   // the connection must not be used again
 	repeat  remedy // what may be done about the work
 	waited  bool   // too long, for a lock
+	leave   bool   // the server does not serve, and will tell every other connection the same
 }
 
 // rolledBack reports whether a COMMIT that failed like this is known to have rolled back,
@@ -43,11 +44,11 @@ func fateOf(e *ServerError, mariadb bool) fate {
 		return fate{waited: true}
 	case 1243, 1615: // the handle is unknown, or a table under it changed: nothing ran
 		return fate{repeat: remedyPrepare}
-	case 1290, 1792, 1836: // read-only: refused before anything ran
-		return fate{discard: true, repeat: remedyElsewhere}
-	case 1047, // Galera: this node does not serve now
-		1053,       // shutting down
-		1040, 1203: // too many connections; from a proxy also in mid-session
+	case 1290, 1792, 1836, // read-only: refused before anything ran
+		1047, // Galera: this node does not serve now
+		1053: // shutting down
+		return fate{discard: true, repeat: remedyElsewhere, leave: true}
+	case 1040, 1203: // too many connections; from a proxy also in mid-session
 		return fate{discard: true, repeat: remedyElsewhere}
 	case 1077, 1079, 1080, // the server is going
 		errOverAllowedPacket, // the server closes
@@ -59,6 +60,8 @@ func fateOf(e *ServerError, mariadb bool) fate {
 		return fate{discard: true, repeat: remedyUnknown}
 	case 1927: // MariaDB: connection was killed
 		return fate{discard: true}
+	case 3098, 3100:
+		return fateInGroup(e.Code, mariadb)
 	case 3168, 3169, 3032, 4031: // MySQL: unavailable, killed, offline mode, idle too long
 		return fate{discard: !mariadb}
 	}
@@ -71,13 +74,25 @@ func fateOf(e *ServerError, mariadb bool) fate {
 	case strings.HasPrefix(e.SQLState, "40"): // transaction rollback
 		return fate{repeat: remedyAgain}
 	case e.SQLState == "25006": // read-only transaction
-		return fate{discard: true, repeat: remedyElsewhere}
+		return fate{discard: true, repeat: remedyElsewhere, leave: true}
 	}
 	return fate{}
 }
 
 // errOverAllowedPacket is the server's, or a proxy's, for a request over its max_allowed_packet.
 const errOverAllowedPacket = 1153
+
+// fateInGroup is that of errors of Group Replication, which MariaDB has not got.
+func fateInGroup(code uint16, mariadb bool) fate {
+	switch {
+	case mariadb:
+		return fate{}
+	case code == 3098: // the member is not online: refused before anything ran
+		return fate{discard: true, repeat: remedyElsewhere, leave: true}
+	default: // 3100, it left the group, with the commit on its way or before: the others may have it
+		return fate{discard: true, repeat: remedyUnknown, leave: true}
+	}
+}
 
 // notWritable reports whether the code says that the server takes no writes.
 func notWritable(code uint16) bool { return code == 1290 || code == 1792 || code == 1836 }
@@ -144,6 +159,8 @@ func serverErrorMeaning(code uint16) string {
 		return "password expired"
 	case 1969, 3024:
 		return "statement timeout"
+	case 3098, 3100, 3101:
+		return "refused by the replication group"
 	default:
 		return ""
 	}

@@ -1,6 +1,8 @@
 package mysqlsession
 
-import "time"
+import (
+	"time"
+)
 
 // Stat is a snapshot of a pool. Counts and durations are since the pool was made.
 type Stat struct {
@@ -12,6 +14,9 @@ type Stat struct {
 	IdleConns         int
 	AcquiredConns     int // that callers have
 	ConstructingConns int // being opened
+	// Addresses is how many connections lead to each address. nil unless there are several
+	// hosts.
+	Addresses map[string]int
 
 	// Waiting is how many callers wait now, for a connection or for a lane, MaxWaiting how
 	// many may.
@@ -68,6 +73,7 @@ func (p *Pool) Stat() Stat {
 		IdleConns:               int(conns.IdleResources()),
 		AcquiredConns:           int(p.held.Load()),
 		ConstructingConns:       int(conns.ConstructingResources()),
+		Addresses:               p.addresses(),
 		Waiting:                 gate.Waiting,
 		MaxWaiting:              max(p.config.Backlog, 0),
 		AcquireCount:            p.stat.acquired.Load(),

@@ -220,9 +220,6 @@ func (s *Store) workOn(ctx context.Context, m *pooled, work func(c *Conn, shape 
 	if err == nil {
 		err = work(m.conn, shape)
 	}
-	if err != nil && errors.Is(err, ErrNotWritable) {
-		s.pool.renew(m)
-	}
 	return err
 }
 

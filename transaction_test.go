@@ -65,6 +65,9 @@ func TestACommitThatFailsLeavesItsOutcomeUnknownUnlessTheServerRolledBack(t *tes
 		{"the server was turned read-only", 1290, false},
 		{"interrupted", 1317, true},
 		{"an error during COMMIT", 1180, true},
+		// Of Group Replication, which may yet apply what it could not agree on in time.
+		{"its group was lost", 3100, true},
+		{"the member is not online", 3098, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,0 +1,11 @@
+//go:build clusters
+
+package clusters
+
+import (
+	"testing"
+
+	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
