@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-clusters bench bench-growth fmt lint clean
+.PHONY: help build demo test test-clusters fuzz bench bench-growth fmt lint clean
 
 # The library, and the modules inside the repository that keep their dependencies out of it.
 modules := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/.*/*' -not -path '*/testdata/*' | sort))
@@ -44,6 +44,10 @@ test: ## run all tests with the race detector on real servers (ARGS='-run TestNa
 test-clusters: ## run the tests on clusters of Galera and Group Replication (ARGS='-run Galera -v')
 	@scripts/need go compiler
 	CGO_ENABLED=1 go test -race -count=1 -tags clusters -timeout 20m $(ARGS) ./internal/clusters
+
+fuzz: ## run every fuzz target, two or more at a time (ARGS=SECONDS, 60 for each)
+	@scripts/need go compiler
+	scripts/fuzz $(ARGS)
 
 bench: ## compare the speed with that of others, in paired rounds (ARGS='-o get -c 64 3 0.5s'; all with ARGS=-h)
 	@scripts/need go bench-server

@@ -29,11 +29,11 @@ func (s *Store) gets(ctx context.Context, c *Conn, tasks []*task, room *[]wire.P
 	}
 	parameters = append(parameters, wire.Int(now))
 	*room = parameters
-	large := 0
+	large, next := 0, 0
 	err := c.roundTrip(ctx, effectNone, []request{{
 		statement: s.texts.selectValues.of(size), parameters: parameters, columns: 3,
 		row: func(row []wire.Value) error {
-			large += takeRow(tasks, row)
+			large += takeRow(tasks, row, &next)
 			return nil
 		},
 	}})
@@ -46,10 +46,13 @@ func (s *Store) gets(ctx context.Context, c *Conn, tasks []*task, room *[]wire.P
 func byKey(a, b *task) int { return strings.Compare(a.key, b.key) }
 
 // takeRow gives a row to those of the tasks, which are in the order of their keys, that
-// asked for it. It returns for how many the value is too large to be read like this.
-func takeRow(tasks []*task, row []wire.Value) (large int) {
-	key := row[0].Raw()
-	i, _ := slices.BinarySearchFunc(tasks, key, func(t *task, key []byte) int { return strings.Compare(t.key, string(key)) })
+// asked for it. It returns for how many the value is too large to be read like this. next
+// is where the task of the next row most likely is: rows mostly come in the same order.
+func takeRow(tasks []*task, row []wire.Value, next *int) (large int) {
+	key, i := row[0].Raw(), *next
+	if i >= len(tasks) || tasks[i].key != string(key) {
+		i, _ = slices.BinarySearchFunc(tasks, key, func(t *task, key []byte) int { return strings.Compare(t.key, string(key)) })
+	}
 	for ; i < len(tasks) && tasks[i].key == string(key); i++ {
 		t := tasks[i]
 		switch {
@@ -61,6 +64,7 @@ func takeRow(tasks []*task, row []wire.Value) (large int) {
 			t.err, t.value = nil, copyOf(row[2].Raw())
 		}
 	}
+	*next = i
 	return large
 }
 
@@ -83,7 +87,7 @@ func (s *Store) getLarge(ctx context.Context, c *Conn, tasks []*task, now int64)
 			requests[i] = request{
 				statement: s.texts.selectValue, parameters: []wire.Parameter{wire.Text(t.key), wire.Int(now)}, columns: 3,
 				row: func(row []wire.Value) error {
-					takeRow(some[i:i+1], row)
+					takeRow(some[i:i+1], row, new(int))
 					return nil
 				},
 			}

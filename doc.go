@@ -6,9 +6,9 @@
 //   - [Store] holds sessions: [Store.Set], [Store.Get], [Store.Touch], [Store.Delete], and
 //     the sessions of one person with [Store.ReadMetadata] and [Store.DeleteSubject]. Its
 //     tables are those of lua-resty-session, so that an OpenResty gateway and Go services
-//     can share them.
+//     can share them. Calls that come at the same moment share statements.
 //   - [Pool] keeps connections: a hard limit, a bounded queue in order of arrival, limits
-//     for idle time and life, [Pool.Stat].
+//     for idle time and life, the first of several servers that serves, [Pool.Stat].
 //   - [Conn] is one connection: prepared statements in one round trip, contexts, limits
 //     for packets, TLS in MySQL's own modes.
 //
@@ -28,9 +28,10 @@
 // never repeated. What the server is known not to have applied is tried again a few times,
 // within the context; [SafeToRetry] says so of an error.
 //
-// A connection on which a call did not read its reply to the end is closed and never
-// handed on. Values travel as binary parameters and are never part of a statement's text.
-// Neither passwords nor session ids are in errors or logs.
+// A connection on which a reply was not read to its end is never handed on: it is closed,
+// or, where only the caller had left, drained first. Values travel as binary parameters
+// and are never part of a statement's text. Neither passwords nor session ids are in errors
+// or logs.
 //
 // Types are safe for concurrent use, except [Conn], which is for one call at a time.
 package mysqlsession

@@ -24,7 +24,7 @@ const (
 
 // ladder is how many rows one text may be made for. Few sizes keep the number of
 // prepared statements small.
-var ladder = [...]int{1, 2, 4, 8, 16, 32, 64, 128}
+var ladder = [...]int{1, 2, 4, 8, 16, 32, 48, 64, 96, 128}
 
 // ladderTop is the most rows of one statement.
 const ladderTop = 128
