@@ -191,6 +191,10 @@ func (s *Store) held(ctx context.Context, c *Conn, tasks []*task) (map[string]bo
 	return held, nil
 }
 
+// touchesApart is how many statements that each commit by themselves are cheaper than one
+// transaction of a statement for each session.
+const touchesApart = 2
+
 // touches moves the expiries of many tasks' sessions, one statement for each new expiry
 // and name. If one has not found all its sessions, nobody knows which: each is then
 // touched again, in one transaction, by a statement that tells. So is each from the start
@@ -224,8 +228,11 @@ func (s *Store) touches(ctx context.Context, c *Conn, tasks []*task) error {
 		})
 		wanted = append(wanted, len(keys))
 	}
-	if len(requests) == 0 {
+	switch {
+	case len(requests) == 0:
 		return nil
+	case len(requests) > touchesApart:
+		return s.touchEach(ctx, c, tasks)
 	}
 	if err := c.roundTrip(ctx, effectWrite, requests); err != nil {
 		return err

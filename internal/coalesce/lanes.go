@@ -22,9 +22,9 @@ const (
 	farMoreMustSave   = -3
 	farFewerMustSave  = 5
 	// distance is how long a batch must take at the least for the way there and back, or a
-	// disk, to be most of it: a statement by itself costs the processors of both sides some
-	// 100 us.
-	distance = 500 * time.Microsecond
+	// slow disk, to be most of it: a statement by itself costs the processors of both sides
+	// some 100 us, and a transaction with its commit on a good disk up to 500.
+	distance = 750 * time.Microsecond
 	// window is how long the least time of a batch is looked for, and how long it is
 	// believed after that.
 	window = 5 * time.Second
