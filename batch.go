@@ -223,7 +223,7 @@ func (s *Store) touches(ctx context.Context, c *Conn, tasks []*task) error {
 		parameters := append(keyParameters(keys, size), keyParameters(keys, size)...)
 		parameters = append(parameters, wire.Text(some[0].name), wire.Int(some[len(some)-1].now))
 		requests = append(requests, request{
-			statement:  s.texts.touchSessions.of(size),
+			statement:  s.texts.touchSessions[s.keying()].of(size),
 			parameters: append([]wire.Parameter{wire.Int(some[0].expires)}, parameters...),
 		})
 		wanted = append(wanted, len(keys))

@@ -169,5 +169,5 @@ func (s *Store) mergedEnds(c *Conn, tasks []*task) []write {
 	size := coarseUp(len(keys))
 	parameters := append([]wire.Parameter{wire.Int(s.staleEnd(c, &first.put))}, keyParameters(keys, size)...)
 	parameters = append(append(parameters, keyParameters(keys, size)...), wire.Text(first.name))
-	return []write{{request: request{statement: s.texts.endSessions.of(size), parameters: parameters}}}
+	return []write{{request: request{statement: s.texts.endSessions[s.keying()].of(size), parameters: parameters}}}
 }

@@ -44,7 +44,7 @@ func largestBeside(n, largest int) int {
 
 // coarse is the sizes of statements that carry ids only, or that are rare. Filling one up
 // costs little, and fewer sizes are fewer prepared statements: a connection that has used
-// every statement in every size holds some forty.
+// every statement in every size holds some fifty.
 var coarse = [...]int{1, 2, 8, 32, 128}
 
 // coarseUp is the smallest of the coarse sizes that holds n rows.
@@ -170,8 +170,8 @@ func touchSession(t tables) string {
 
 // touchSessions moves the expiry of those of n sessions of a name that are live: parameters
 // are expiry, the ids twice, name, now.
-func touchSessions(t tables, n int) string {
-	return "UPDATE " + t.sessions + " SET exp = FROM_UNIXTIME(?) WHERE " + amongExactly(n) + " AND CAST(name AS BINARY) = ? AND " + isLive
+func touchSessions(t tables, n int, primary bool) string {
+	return updateOf(t, n, primary) + " SET exp = FROM_UNIXTIME(?) WHERE " + amongExactly(n) + " AND CAST(name AS BINARY) = ? AND " + isLive
 }
 
 // endSession brings an expiry forward, never back: parameters are expiry and session.
@@ -181,8 +181,8 @@ func endSession(t tables) string {
 
 // endSessions is endSession for n sessions of a name: parameters are expiry, the ids twice,
 // and the name.
-func endSessions(t tables, n int) string {
-	return "UPDATE " + t.sessions + " SET exp = LEAST(exp, FROM_UNIXTIME(?)) WHERE " + amongExactly(n) + " AND CAST(name AS BINARY) = ?"
+func endSessions(t tables, n int, primary bool) string {
+	return updateOf(t, n, primary) + " SET exp = LEAST(exp, FROM_UNIXTIME(?)) WHERE " + amongExactly(n) + " AND CAST(name AS BINARY) = ?"
 }
 
 // endLiveSession is endSession of one that is live: now is the last parameter.
@@ -193,13 +193,23 @@ func deleteSession(t tables) string { return "DELETE FROM " + t.sessions + " WHE
 
 // deleteFrom begins to delete some of n sessions. The server would rather look through the
 // whole of a small table than for many ids, and a DELETE that does so waits for every row
-// that somebody holds, whether it names that row or not. (Not so an UPDATE: it goes by what
-// was committed last.) Where the ids are the primary key it is told to look for them.
+// that somebody holds, whether it names that row or not. Where the ids are the primary key
+// it is told to look for them.
 func deleteFrom(t tables, n int, primary bool) string {
 	if n == 1 || !primary {
 		return "DELETE FROM " + t.sessions
 	}
 	return "DELETE FROM " + t.sessions + " USING " + t.sessions + " FORCE INDEX (PRIMARY)"
+}
+
+// updateOf is the same for an UPDATE. Most servers go by what was committed last for rows
+// that it does not change; MariaDB with innodb_snapshot_isolation, its default from 11.6 on,
+// waits for them.
+func updateOf(t tables, n int, primary bool) string {
+	if n == 1 || !primary {
+		return "UPDATE " + t.sessions
+	}
+	return "UPDATE " + t.sessions + " FORCE INDEX (PRIMARY)"
 }
 
 // deleteSessions removes n sessions of a name: parameters are the ids and the name.

@@ -282,6 +282,12 @@ func (s *Store) schemaOn(ctx context.Context, c *Conn) (*schema, error) {
 	return shape, shape.needSessions()
 }
 
+// keying is the index of the texts for the sessions' table as far as it is known.
+func (s *Store) keying() int {
+	shape := s.shape.Load()
+	return keying(shape != nil && shape.primary)
+}
+
 // readSchema looks at the tables and remembers what they are.
 func (s *Store) readSchema(ctx context.Context, c *Conn) (*schema, error) {
 	shape, err := readSchema(ctx, c, s.config.TableName, s.config.TableNameMeta)

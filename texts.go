@@ -13,12 +13,12 @@ type texts struct {
 	replaceSession  string
 	exchangeSession string
 	touchSession    string
-	touchSessions   rungs
+	touchSessions   [2]rungs // indexed by keying
 	endSession      string
-	endSessions     rungs
+	endSessions     [2]rungs
 	endLiveSession  string
 	deleteSession   string
-	deleteSessions  [2]rungs // indexed by keying
+	deleteSessions  [2]rungs
 	deleteExactly   [2]rungs
 	selectSubject   string
 	selectPage      string
@@ -58,9 +58,7 @@ func newTexts(t tables, largestValue int) texts {
 		replaceSession:  replaceSession(t),
 		exchangeSession: exchangeSession(t),
 		touchSession:    touchSession(t),
-		touchSessions:   makeRungs(func(n int) string { return touchSessions(t, n) }),
 		endSession:      endSession(t),
-		endSessions:     makeRungs(func(n int) string { return endSessions(t, n) }),
 		endLiveSession:  endLiveSession(t),
 		deleteSession:   deleteSession(t),
 		selectSubject:   selectSubject(t),
@@ -68,6 +66,8 @@ func newTexts(t tables, largestValue int) texts {
 		selectExpired:   selectExpired(t),
 	}
 	for _, primary := range []bool{false, true} {
+		x.touchSessions[keying(primary)] = makeRungs(func(n int) string { return touchSessions(t, n, primary) })
+		x.endSessions[keying(primary)] = makeRungs(func(n int) string { return endSessions(t, n, primary) })
 		x.deleteSessions[keying(primary)] = makeRungs(func(n int) string { return deleteSessions(t, n, primary) })
 		x.deleteExactly[keying(primary)] = makeRungs(func(n int) string { return deleteExactly(t, n, primary) })
 		x.deleteExpired[keying(primary)] = makeRungs(func(n int) string { return deleteExpired(t, n, primary) })
