@@ -90,12 +90,19 @@ func connect(ctx context.Context, cfg *Config, memory *hosts) (*Conn, error) {
 	defer cancel()
 	var c *Conn
 	err := cfg.firstServing(ctx, memory, func(ctx context.Context, to endpoint, rank int) (err error) {
+		if c != nil {
+			c.abort() // it is not wanted after all
+		}
 		c, err = connectTo(ctx, cfg, to)
 		if err == nil && memory != nil {
 			c.rank = rank
 		}
 		return err
 	})
+	if err != nil && c != nil {
+		c.abort()
+		return nil, err
+	}
 	return c, err
 }
 

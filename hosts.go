@@ -46,14 +46,18 @@ func (cfg *Config) firstServing(ctx context.Context, memory *hosts, try func(ctx
 	endpoints := cfg.endpoints()
 	order, silent := memory.order(len(endpoints))
 	lessons := make([]lesson, 0, len(order))
-	var failures []error
+	var errs []error
 	for i, rank := range order {
 		to := endpoints[rank]
 		tries := len(order) - i
 		if tries <= silent {
 			tries = len(order) // not all the time there is: one that has answered before may be back
 		}
+		failures := memory.failed(rank)
 		err := inShare(ctx, tries, func(ctx context.Context) error { return try(ctx, to, rank) })
+		if err == nil && memory.failed(rank) != failures {
+			err = errFailedMeanwhile
+		}
 		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return &callError{"connect to " + to.address, err} // it says nothing about the server
 		}
@@ -62,17 +66,22 @@ func (cfg *Config) firstServing(ctx context.Context, memory *hosts, try func(ctx
 			memory.learn(cfg, lessons)
 			return nil
 		}
-		failures = append(failures, &callError{"connect to " + to.address, err})
+		errs = append(errs, &callError{"connect to " + to.address, err})
 		if ctx.Err() != nil || !mayServeElsewhere(err) {
 			break
 		}
 	}
 	memory.learn(cfg, lessons)
-	if len(failures) == 1 {
-		return failures[0]
+	if len(errs) == 1 {
+		return errs[0]
 	}
-	return &dialError{failures}
+	return &dialError{errs}
 }
+
+// errFailedMeanwhile is a connection to an address that was found failed while it was being
+// opened. A server that hung, and goes on, answers a login before it knows that others have
+// gone on without it.
+var errFailedMeanwhile = detail(ErrUnavailable, "it failed meanwhile")
 
 // inShare calls try with an equal share of the time that ctx leaves for so many tries.
 func inShare(ctx context.Context, tries int, try func(ctx context.Context) error) error {
@@ -157,6 +166,7 @@ type hosts struct {
 
 	mu     sync.Mutex // guards what follows; nothing blocks under it
 	states []hostState
+	fails  []int // how often each was found failed
 	wells  []int // probes in a row that found the address well
 	logged int32 // the target that the log was told of last
 }
@@ -167,9 +177,19 @@ type hosts struct {
 const trustedWells = 2
 
 func newHosts(list []endpoint) *hosts {
-	h := &hosts{list: list, states: make([]hostState, len(list)), wells: make([]int, len(list))}
+	h := &hosts{list: list, states: make([]hostState, len(list)), fails: make([]int, len(list)), wells: make([]int, len(list))}
 	h.target.Store(-1)
 	return h
+}
+
+// failed is how often the address of that rank was found failed, if there are others.
+func (h *hosts) failed(rank int) int {
+	if h == nil || !h.several() {
+		return 0
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.fails[rank]
 }
 
 // several reports whether there is a choice.
@@ -207,6 +227,9 @@ func (h *hosts) learn(cfg *Config, lessons []lesson) {
 	for _, l := range lessons {
 		if l.state != hostForgot {
 			h.states[l.rank] = l.state
+		}
+		if l.state == hostFailed || l.state == hostSilent {
+			h.fails[l.rank]++
 		}
 		if l.state == hostServes {
 			h.wells[l.rank] = 0
