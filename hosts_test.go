@@ -284,6 +284,27 @@ func TestAServerThatHasFallenSilentIsLeftByAllConnections(t *testing.T) {
 	})
 }
 
+// A server that was stopped for a while answers, when it goes on, the logins that have hung in
+// it, before it knows that the others have gone on without it.
+func TestALoginThatAnAddressAnswersAfterItWasFoundFailedIsNoReasonToGoBack(t *testing.T) {
+	cfg := mysqlsession.Config{PoolSize: 2, MaxConcurrentDials: 2, ReadTimeout: time.Second, ConnectTimeout: 30 * time.Second, HealthCheckPeriod: time.Hour}
+	among(t, cfg, asTheyAre, func(t *testing.T, s backends, pool *mysqlsession.Pool) {
+		held := acquire(t, pool)
+		s[hostA].set(func() { s[hostA].dialTime = 2 * time.Second })
+		second := acquiring(t.Context(), pool)
+		_, err := held.Conn().Exec(t.Context(), "SLEEP 1h")
+		require.ErrorIs(t, err, mysqlsession.ErrUnavailable)
+		held.Release()
+		require.Equal(t, hostB, servedBy(t, pool))
+		require.Empty(t, second)
+		require.NoError(t, <-second, "it is served all the same")
+		require.Equal(t, map[string]int{hostB: 2}, pool.Stat().Addresses)
+		release(hold(t, pool, 2))
+		require.Equal(t, map[string]int{hostB: 2}, pool.Stat().Addresses)
+		require.Equal(t, 2, s[hostA].dialled())
+	})
+}
+
 func TestWhileNoServerCanBeReachedCallersFailAtOnceAndTheFirstThatIsBackServes(t *testing.T) {
 	cfg := mysqlsession.Config{PoolSize: 4, ConnectTimeout: 3 * time.Second}
 	among(t, cfg, asTheyAre, func(t *testing.T, s backends, pool *mysqlsession.Pool) {
