@@ -84,6 +84,7 @@ func TestACallerThatLeavesDuringALoginReturnsAtOnce(t *testing.T) {
 				held := acquire(t, f.pool)
 				held.Discard()
 				eventually(t, "the pool is empty", func() bool { return f.pool.Stat().TotalConns == 0 })
+				f.quiet(t)
 				happened := f.proxy.Set(stall.direction, stall.rule)
 				ctx, cancel := context.WithCancel(t.Context())
 				left := make(chan struct{})

@@ -92,6 +92,13 @@ func (f *faulty) healed(t *testing.T) {
 	f.settled(t)
 }
 
+// quiet waits until the proxy has no connection that the pool has closed: what one still
+// says in the end would meet the next rule.
+func (f *faulty) quiet(t *testing.T) {
+	t.Helper()
+	eventually(t, "the proxy's connections are the pool's", func() bool { return f.proxy.Open() == f.pool.Stat().TotalConns })
+}
+
 // awaitFault waits for what a proxy says has happened.
 func awaitFault(t *testing.T, what string, happened <-chan struct{}) {
 	t.Helper()

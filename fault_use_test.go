@@ -29,6 +29,7 @@ func TestARequestThatCouldNotBeSentWholeIsSentAgainOnAnotherConnection(t *testin
 			for _, times := range []int64{0, 1} {
 				require.NoError(t, f.set(t.Context(), keptValue))
 				before := f.pool.Stat().BrokenDestroyCount
+				f.quiet(t)
 				f.proxy.Set(faultproxy.ToServer, faultproxy.Rule{After: 1000, Then: then, Times: times})
 				err := f.call(t, t.Context(), 0, func(ctx context.Context) error { return f.set(ctx, value) })
 				require.Positive(t, f.pool.Stat().BrokenDestroyCount-before)
@@ -86,6 +87,7 @@ func TestAWriteWhoseReplyIsLostHasAnUnknownOutcomeAndAReadIsRepeatedUnseen(t *te
 			t.Run(loss.name, func(t *testing.T) {
 				require.NoError(t, f.set(t.Context(), keptValue))
 				loss.rule.Times = 1
+				f.quiet(t)
 				f.proxy.Set(loss.direction, loss.rule)
 				dials := f.proxy.Accepted()
 				err := f.call(t, t.Context(), 0, func(ctx context.Context) error { return f.set(ctx, "new p4yload") })
@@ -99,6 +101,7 @@ func TestAWriteWhoseReplyIsLostHasAnUnknownOutcomeAndAReadIsRepeatedUnseen(t *te
 				require.Equal(t, want, f.stored(t))
 
 				f.healed(t)
+				f.quiet(t)
 				dials = f.proxy.Accepted()
 				f.proxy.Set(loss.direction, loss.rule)
 				require.NoError(t, f.call(t, t.Context(), 0, func(ctx context.Context) error { return f.get(ctx, want) }))
@@ -136,6 +139,7 @@ func TestATransactionThatIsCutAnywhereIsWholeOrNothingAndTheCallerIsToldTheTruth
 				from, to := fmt.Sprintf("from-%d-%d", direction, after), fmt.Sprintf("to-%d-%d", direction, after)
 				require.NoError(t, f.store.Set(t.Context(), "name", from, nil, time.Minute, nil))
 				require.NoError(t, rotate(t.Context(), "warm", "warmer")) // prepared
+				f.quiet(t)
 				f.proxy.Set(direction, faultproxy.Rule{After: after, Then: faultproxy.Cut, Times: 1})
 				err := f.call(t, t.Context(), 0, func(ctx context.Context) error { return rotate(ctx, from, to) })
 				f.proxy.Clear()
