@@ -150,7 +150,7 @@ func (s *Store) largestValue() int { return s.pool.config.MaxPacketSize - valueO
 // Attempts at one operation, the first included.
 const (
 	conflictAttempts = 4 // for a deadlock's victim
-	freshAttempts    = 2 // on another connection
+	freshAttempts    = 3 // on another connection; the second may be one that died with the first
 )
 
 // do runs one operation's work on a connection, and again where the server is known not
