@@ -23,20 +23,40 @@ const (
 // serve in time, how long those take, and what a call costs that is turned away. The store
 // has four connections that are a millisecond away, so what bounds it is not the processor,
 // which those who call have a use for. Every call has 50 ms. Calls are offered at a steady
-// rate, whatever becomes of them: 1x is what callers get who each wait for their answer.
+// rate, whatever becomes of them: 1x is what callers get who each wait for their answer. One
+// iteration is a pair: a fifth of a second of such callers, then half a second of those calls.
+// The share of the peak is the pairs' median.
 func BenchmarkOverload(b *testing.B) {
 	cfg := benchDatabase(b)
 	for _, mode := range []mysqlsession.CoalesceMode{mysqlsession.CoalesceOff, mysqlsession.CoalesceOn} {
 		cfg.Coalesce, cfg.DialFunc = mode, links[1].dial
 		store := overloadStore(b, cfg)
-		peak := closedLoop(b, store)
+		closedLoop(b, store, time.Second) // until it has found its pace
 		for _, times := range []float64{1, 2, 10} {
-			b.Run(fmt.Sprintf("coalesce=%s/%gx", mode, times), func(b *testing.B) {
-				// One iteration is a hundred milliseconds.
-				offer(b, store, times*peak, peak, time.Duration(b.N)*100*time.Millisecond)
-			})
+			b.Run(fmt.Sprintf("coalesce=%s/%gx", mode, times), func(b *testing.B) { overload(b, store, times) })
 		}
 	}
+}
+
+// overload offers so many times of what the store can serve.
+func overload(b *testing.B, store *mysqlsession.Store, times float64) {
+	var all offered
+	var shares []float64
+	for b.Loop() {
+		peak := closedLoop(b, store, time.Second/5)
+		o := offer(b, store, times*peak, time.Second/2)
+		shares = append(shares, 100*float64(len(o.served))/o.elapsed/peak)
+		all.add(&o)
+	}
+	slices.Sort(shares)
+	slices.Sort(all.served)
+	slices.Sort(all.refused)
+	b.ReportMetric(shares[len(shares)/2], "%-of-peak")
+	b.ReportMetric(float64(len(all.served))/all.elapsed, "served/s")
+	b.ReportMetric(float64(all.late)/all.elapsed, "late/s")
+	b.ReportMetric(microseconds(all.served, 99), "served-p99-us")
+	b.ReportMetric(float64(len(all.refused))/all.elapsed, "refused/s")
+	b.ReportMetric(microseconds(all.refused, 50), "refused-p50-us")
 }
 
 func overloadStore(b *testing.B, cfg mysqlsession.Config) *mysqlsession.Store {
@@ -52,15 +72,15 @@ func overloadStore(b *testing.B, cfg mysqlsession.Config) *mysqlsession.Store {
 
 // closedLoop is how many calls a second the store serves to callers that wait, as many as
 // it takes to keep its connections busy.
-func closedLoop(b *testing.B, store *mysqlsession.Store) float64 {
-	const during = time.Second
+func closedLoop(b *testing.B, store *mysqlsession.Store, during time.Duration) float64 {
 	var served int
 	var mu sync.Mutex
 	var group sync.WaitGroup
+	began := time.Now()
 	for caller := range 8 * overloadConns {
 		group.Go(func() {
 			count := 0
-			for began := time.Now(); time.Since(began) < during; count++ {
+			for ; time.Since(began) < during; count++ {
 				_, err := store.Get(b.Context(), benchName, anyKey(caller, count))
 				require.NoError(b, err)
 			}
@@ -70,14 +90,26 @@ func closedLoop(b *testing.B, store *mysqlsession.Store) float64 {
 		})
 	}
 	group.Wait()
-	return float64(served) / during.Seconds()
+	return float64(served) / time.Since(began).Seconds() // the last ones end later
+}
+
+// offered is what became of calls that were offered.
+type offered struct {
+	served, refused []time.Duration // how long those calls took
+	late            int
+	elapsed         float64 // seconds
+}
+
+func (o *offered) add(other *offered) {
+	o.served, o.refused = append(o.served, other.served...), append(o.refused, other.refused...)
+	o.late += other.late
+	o.elapsed += other.elapsed
 }
 
 // offer makes so many calls a second.
-func offer(b *testing.B, store *mysqlsession.Store, rate, peak float64, during time.Duration) {
+func offer(b *testing.B, store *mysqlsession.Store, rate float64, during time.Duration) offered {
 	var mu sync.Mutex
-	var served, refused []time.Duration
-	late := 0
+	var o offered
 	call := func(n int) {
 		ctx, cancel := context.WithTimeout(context.Background(), overloadTimeout)
 		defer cancel()
@@ -88,16 +120,15 @@ func offer(b *testing.B, store *mysqlsession.Store, rate, peak float64, during t
 		defer mu.Unlock()
 		switch {
 		case err == nil:
-			served = append(served, took)
+			o.served = append(o.served, took)
 		case errors.Is(err, mysqlsession.ErrBacklogFull), errors.Is(err, mysqlsession.ErrAcquireTimeout):
-			refused = append(refused, took)
+			o.refused = append(o.refused, took)
 		case errors.Is(err, context.DeadlineExceeded):
-			late++
+			o.late++
 		default:
 			b.Error(err)
 		}
 	}
-	b.ResetTimer()
 	began := time.Now()
 	var group sync.WaitGroup
 	for n := 0; time.Since(began) < during; {
@@ -107,16 +138,8 @@ func offer(b *testing.B, store *mysqlsession.Store, rate, peak float64, during t
 		time.Sleep(time.Millisecond)
 	}
 	group.Wait()
-	elapsed := time.Since(began).Seconds()
-	b.StopTimer()
-	slices.Sort(served)
-	slices.Sort(refused)
-	b.ReportMetric(float64(len(served))/elapsed, "served/s")
-	b.ReportMetric(100*float64(len(served))/elapsed/peak, "%-of-peak")
-	b.ReportMetric(float64(late)/elapsed, "late/s")
-	b.ReportMetric(microseconds(served, 99), "served-p99-us")
-	b.ReportMetric(float64(len(refused))/elapsed, "refused/s")
-	b.ReportMetric(microseconds(refused, 50), "refused-p50-us")
+	o.elapsed = time.Since(began).Seconds()
+	return o
 }
 
 // microseconds is a percentile of sorted durations.

@@ -37,7 +37,8 @@ var (
 	// Backlog callers already do. Shed the load, or raise PoolSize or Backlog.
 	ErrBacklogFull = errors.New(prefix + "too many waiting connect operations")
 	// ErrAcquireTimeout is returned to a caller that waited ConnectTimeout for a
-	// connection, or at once to one whose context would end before its turn came. It is also a context.DeadlineExceeded to errors.Is.
+	// connection, or without that to one whose context would end before it is served. It
+	// is also a context.DeadlineExceeded to errors.Is.
 	ErrAcquireTimeout error = acquireTimeoutError{}
 	// ErrClosed is returned by a store, pool or connection that has been closed.
 	ErrClosed = errors.New(prefix + "closed")

@@ -72,6 +72,7 @@ type pooled struct {
 	// hold is odd while somebody has it, and grows with every change: a release that
 	// comes twice, or after the pool has taken the connection back, finds another number.
 	hold  atomic.Uint64
+	since time.Time // when it was acquired
 	ready time.Time // when it was open: puddle counts from before the dial
 	epoch uint32    // the pool's, when its dial began
 }
@@ -132,10 +133,10 @@ func (p *Pool) start() {
 
 // Acquire returns a connection, waiting for one if it must: at most ConnectTimeout
 // (ErrAcquireTimeout), and only if fewer than Backlog callers wait already
-// (ErrBacklogFull). A caller whose context will end before its turn comes, as the queue
-// moves now, gets ErrAcquireTimeout at once. Further errors: ErrClosed, those of Connect when a connection had to
-// be opened, the context's. While no server can be reached it fails at once with
-// ErrUnavailable.
+// (ErrBacklogFull). A caller whose context will end before its turn is over, as the queue
+// moves and connections are held now, gets ErrAcquireTimeout at once, or in place of its
+// turn. Further errors: ErrClosed, those of Connect when a connection had to be opened, the
+// context's. While no server can be reached it fails at once with ErrUnavailable.
 func (p *Pool) Acquire(ctx context.Context) (*PoolConn, error) {
 	m, hold, err := p.acquire(ctx, true)
 	if err != nil {
@@ -176,13 +177,14 @@ func (p *Pool) acquire(ctx context.Context, counted bool) (*pooled, uint64, erro
 		m, err := p.takeWithin(ctx, left, waited)
 		if err == nil {
 			p.stat.acquired.Add(1)
-			p.stat.acquireNanos.Add(int64(time.Since(began)))
+			m.since = time.Now()
+			p.stat.acquireNanos.Add(int64(m.since.Sub(began)))
 			p.held.Add(1)
 			return m, m.hold.Add(1), nil
 		}
 		var none *noConnError
 		if !errors.As(err, &none) || !p.serves() {
-			p.gate.Leave()
+			p.gate.Leave(0)
 			return nil, 0, err
 		}
 		// The server takes no more connections than there are. One of those will do.
@@ -300,8 +302,10 @@ func (p *Pool) takeBack(m *pooled) {
 }
 
 func (p *Pool) putBack(m *pooled) {
+	held := time.Since(m.since)
 	switch {
 	case !m.conn.reusable():
+		held = 0 // how long it takes to fail says nothing of the next turn
 		p.judge(m)
 		p.lost.Store(int64(time.Since(p.began)))
 		p.stat.broken.Add(1)
@@ -316,7 +320,7 @@ func (p *Pool) putBack(m *pooled) {
 		p.idle.Add(1)
 		m.home.Release()
 	}
-	p.gate.Leave()
+	p.gate.Leave(held)
 }
 
 // join counts a caller that waits, elsewhere, for what a connection will do for it, until

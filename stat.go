@@ -34,8 +34,8 @@ type Stat struct {
 	CanceledAcquireCount int64
 	AcquireTimeoutCount  int64
 	BacklogFullCount     int64
-	// TooLateCount counts those that got ErrAcquireTimeout at once, since their context
-	// would have ended before their turn.
+	// TooLateCount counts those that got ErrAcquireTimeout before their time was over, since
+	// it would have been before they were served.
 	TooLateCount int64
 
 	NewConnsCount int64 // connections opened

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/mysqlsession/mysqlsession/internal/pace"
 )
 
 // Errors of Enter.
@@ -15,7 +17,7 @@ var (
 	ErrFull    = errors.New("backlog is full")
 	ErrTimeout = errors.New("waited too long")
 	ErrClosed  = errors.New("gate is closed")
-	// ErrTooLate is for a caller whose context would end before its turn.
+	// ErrTooLate is for a caller whose context would end before it is through.
 	ErrTooLate = errors.New("the wait is longer than the context's time")
 )
 
@@ -30,9 +32,9 @@ type Gate struct {
 	backlog int // how many counted waiters there may be
 	waiting int // counted waiters
 	queue   list.List
-	size    int
-	pace    time.Duration // from one admission out of the queue to the next, lately; 0: not known
+	step    pace.Estimate // from one admission out of the queue to the next, lately
 	stepped time.Time     // when the last one was; zero: nobody waited then
+	hold    pace.Estimate // how long holders hold, lately
 	closed  bool
 	stat    Stat
 }
@@ -53,22 +55,21 @@ type Stat struct {
 type waiter struct {
 	admitted chan struct{}
 	since    time.Time
+	deadline time.Time // zero: none
 	counted  bool
-	refused  bool // the gate was closed
+	refused  error // why it is not admitted
 }
-
-// paceOver is over how many admissions the pace is averaged.
-const paceOver = 16
 
 // New returns a gate for size holders at a time and backlog waiters; a negative backlog
 // lets nobody wait.
-func New(size, backlog int) *Gate { return &Gate{free: size, size: size, backlog: max(backlog, 0)} }
+func New(size, backlog int) *Gate { return &Gate{free: size, backlog: max(backlog, 0)} }
 
 // Enter waits until the caller may hold, at most for limit. A caller that is not counted
 // neither needs room in the backlog nor takes any: background work. waited reports
 // whether there was a wait; an error leaves the caller outside.
 func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (waited bool, err error) {
 	ended := ctx.Err()
+	deadline, _ := ctx.Deadline()
 	g.mu.Lock()
 	switch {
 	case g.closed:
@@ -86,12 +87,12 @@ func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (wa
 		g.stat.Full++
 		g.mu.Unlock()
 		return false, ErrFull
-	case counted && g.tooLateLocked(ctx):
+	case counted && g.tooLateLocked(deadline):
 		g.stat.TooLate++
 		g.mu.Unlock()
 		return false, ErrTooLate
 	}
-	w := &waiter{admitted: make(chan struct{}), counted: counted, since: time.Now()}
+	w := &waiter{admitted: make(chan struct{}), counted: counted, since: time.Now(), deadline: deadline}
 	place := g.queue.PushBack(w)
 	g.stat.Waited++
 	if counted {
@@ -102,31 +103,29 @@ func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (wa
 }
 
 // tooLateLocked reports whether a caller that would have to wait can be told now that it
-// would be served too late: everybody ahead has a turn first, which takes a pace each, and
-// then it has a turn of its own, which in a full gate lasts as many paces as there are
-// holders. An eighth more is for the unevenness of both. Where nobody moves there is no
-// pace that says so, and one waits: whoever is turned away might have been served.
-func (g *Gate) tooLateLocked(ctx context.Context) bool {
-	deadline, bounded := ctx.Deadline()
-	if !bounded || g.pace == 0 {
-		return false
-	}
-	served := time.Duration(g.queue.Len()+g.size) * g.pace
-	return time.Until(deadline) < served+served/8
+// would be served too late: everybody ahead has a turn first, and then it has its own. Where
+// nobody moves there is no pace that says so, and one waits: whoever is turned away might have
+// been served.
+func (g *Gate) tooLateLocked(deadline time.Time) bool {
+	return !deadline.IsZero() && g.step.Known() &&
+		time.Until(deadline) < pace.Sum(float64(g.queue.Len()), &g.step, &g.hold)
+}
+
+// inVainLocked reports whether a turn would be in vain for one that waits, since its context
+// will end within it. The last one in the queue has its turn all the same: without turns
+// nobody would learn that they have become shorter.
+func (g *Gate) inVainLocked(w *waiter, now time.Time) bool {
+	return !w.deadline.IsZero() && w.counted && g.queue.Len() > 0 && w.deadline.Sub(now) < g.hold.Likely()
 }
 
 // steppedLocked takes in that one of those who wait has been admitted.
-func (g *Gate) steppedLocked() {
-	now := time.Now()
+func (g *Gate) steppedLocked(now time.Time) {
 	if !g.stepped.IsZero() {
-		if step := now.Sub(g.stepped); g.pace == 0 {
-			g.pace = step
-		} else {
-			g.pace += (step - g.pace) / paceOver
-		}
+		g.step.Observe(now.Sub(g.stepped))
 	}
 	if g.stepped = now; g.queue.Len() == 0 {
-		g.stepped, g.pace = time.Time{}, 0 // what comes next says nothing of the queue
+		g.stepped = time.Time{} // what comes next says nothing of the queue
+		g.step.Forget()
 	}
 }
 
@@ -182,8 +181,8 @@ func (g *Gate) wait(ctx context.Context, limit time.Duration, w *waiter, place *
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err == nil {
-		if w.refused {
-			return ErrClosed
+		if w.refused != nil {
+			return w.refused
 		}
 		g.stat.WaitTime += time.Since(w.since)
 		return nil
@@ -196,7 +195,7 @@ func (g *Gate) wait(ctx context.Context, limit time.Duration, w *waiter, place *
 	select {
 	case <-w.admitted:
 		// Admitted in the moment that it gave up: its turn is the next one's.
-		if !w.refused {
+		if w.refused == nil {
 			g.passLocked()
 		}
 	default:
@@ -238,25 +237,38 @@ func (g *Gate) Contended() bool {
 	return g.queue.Len() > 0
 }
 
-// Leave ends a hold. The one that has waited longest gets its turn.
-func (g *Gate) Leave() {
+// Leave ends a hold, which has lasted so long; 0: it says nothing of others. The one that has
+// waited longest gets its turn, of those for whom it would not be in vain.
+func (g *Gate) Leave(held time.Duration) {
 	g.mu.Lock()
+	if held > 0 {
+		g.hold.Observe(held)
+	}
 	g.passLocked()
 	g.mu.Unlock()
 }
 
 func (g *Gate) passLocked() {
-	first := g.queue.Front()
-	if first == nil {
-		g.free++
-		return
+	for {
+		first := g.queue.Front()
+		if first == nil {
+			g.free++
+			return
+		}
+		w := g.queue.Remove(first).(*waiter)
+		if w.counted {
+			g.waiting--
+		}
+		now := time.Now()
+		if !g.inVainLocked(w, now) {
+			g.steppedLocked(now)
+			close(w.admitted)
+			return
+		}
+		g.stat.TooLate++
+		w.refused = ErrTooLate
+		close(w.admitted)
 	}
-	w := g.queue.Remove(first).(*waiter)
-	if w.counted {
-		g.waiting--
-	}
-	g.steppedLocked()
-	close(w.admitted)
 }
 
 // Close refuses everyone who waits or comes from now on. Holders go on.
@@ -266,7 +278,7 @@ func (g *Gate) Close() {
 	g.closed = true
 	for e := g.queue.Front(); e != nil; e = g.queue.Front() {
 		w := g.queue.Remove(e).(*waiter)
-		w.refused = true
+		w.refused = ErrClosed
 		if w.counted {
 			g.waiting--
 		}

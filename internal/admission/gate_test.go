@@ -33,11 +33,11 @@ func TestWaitersAreServedInTheOrderTheyCame(t *testing.T) {
 		second := enter(t.Context(), g, time.Second)
 		require.Equal(t, 2, g.Stat().Waiting)
 
-		g.Leave()
+		g.Leave(0)
 		synctest.Wait()
 		require.NoError(t, <-first)
 		require.Empty(t, second, "the second must wait for the first")
-		g.Leave()
+		g.Leave(0)
 		require.NoError(t, <-second)
 		require.Zero(t, g.Stat().Waiting)
 	})
@@ -52,11 +52,11 @@ func TestTheBacklogIsExact(t *testing.T) {
 		waited, err := g.Enter(t.Context(), time.Minute, true)
 		require.ErrorIs(t, err, admission.ErrFull)
 		require.False(t, waited)
-		g.Leave()
+		g.Leave(0)
 		require.NoError(t, <-first)
 		third := enter(t.Context(), g, time.Minute)
-		g.Leave()
-		g.Leave()
+		g.Leave(0)
+		g.Leave(0)
 		require.NoError(t, <-second)
 		require.NoError(t, <-third)
 	})
@@ -84,9 +84,9 @@ func TestBackgroundWorkWaitsWithoutTakingRoomInTheBacklog(t *testing.T) {
 		require.Zero(t, g.Stat().Waiting)
 		counted := enter(t.Context(), g, time.Minute)
 		require.Equal(t, 1, g.Stat().Waiting)
-		g.Leave()
+		g.Leave(0)
 		require.NoError(t, <-background)
-		g.Leave()
+		g.Leave(0)
 		require.NoError(t, <-counted)
 	})
 }
@@ -128,14 +128,14 @@ func TestWhoParksATurnIsServedBeforeAllOthers(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, parked)
 
-		g.Leave() // the other holder's turn
+		g.Leave(0) // the other holder's turn
 		require.NoError(t, <-parked)
 		require.Empty(t, waiting, "one turn is in use, the other parked")
 		g.Unpark()
 		require.NoError(t, <-waiting)
 		g.Unpark()
-		g.Leave()
-		g.Leave()
+		g.Leave(0)
+		g.Leave(0)
 		for range 2 {
 			waited, err := g.Enter(t.Context(), time.Second, true)
 			require.NoError(t, err)
@@ -184,7 +184,7 @@ func TestNoTurnIsLostWhenWaitersGiveUpAsTheyAreAdmitted(t *testing.T) {
 				mu.Lock()
 				holders--
 				mu.Unlock()
-				g.Leave()
+				g.Leave(0)
 			}
 		})
 	}
@@ -197,7 +197,7 @@ func TestNoTurnIsLostWhenWaitersGiveUpAsTheyAreAdmitted(t *testing.T) {
 	}
 }
 
-// slowGate is a gate for two at which one is admitted each second, and three wait.
+// slowGate is a gate for two at which one is admitted each second, to hold for two, and three wait.
 func slowGate(t *testing.T) *admission.Gate {
 	g := admission.New(2, 100)
 	for range 2 {
@@ -205,25 +205,20 @@ func slowGate(t *testing.T) *admission.Gate {
 		require.NoError(t, err)
 	}
 	var waiting []<-chan error
-	for range 13 {
+	for range 53 {
 		waiting = append(waiting, enter(t.Context(), g, time.Hour))
 	}
-	for _, admitted := range waiting[:10] {
+	for _, admitted := range waiting[:50] {
 		time.Sleep(time.Second)
-		g.Leave()
+		g.Leave(2 * time.Second)
 		require.NoError(t, <-admitted)
 	}
-	t.Cleanup(func() {
-		for range 10 {
-			g.Leave()
-		}
-	})
 	return g
 }
 
 func TestWhoWouldBeTooLateIsToldAtOnce(t *testing.T) {
-	// Three turns, and two paces for one's own, and an eighth.
-	const needed = 5*time.Second + 5*time.Second/8
+	// Three turns, and one's own of two seconds.
+	const needed = 5 * time.Second
 	synctest.Test(t, func(t *testing.T) {
 		g := slowGate(t)
 		short, cancel := context.WithTimeout(t.Context(), needed-1)
@@ -236,7 +231,7 @@ func TestWhoWouldBeTooLateIsToldAtOnce(t *testing.T) {
 		require.EqualValues(t, 1, g.Stat().TooLate)
 		require.Equal(t, 3, g.Stat().Waiting, "it takes no room")
 
-		long, cancel := context.WithTimeout(t.Context(), needed)
+		long, cancel := context.WithTimeout(t.Context(), needed+time.Millisecond)
 		defer cancel()
 		require.Empty(t, enter(long, g, time.Hour), "with time enough one waits")
 		require.Empty(t, enter(t.Context(), g, time.Hour), "and so does who has any time")
@@ -253,6 +248,35 @@ func TestWhoWouldBeTooLateIsToldAtOnce(t *testing.T) {
 	})
 }
 
+// In a queue that moves slower than it did, some are still there when it is too late to begin.
+func TestATurnIsNotWastedOnWhoseContextWouldEndInIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := slowGate(t)
+		limited, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		late := enter(limited, g, time.Hour)
+		inTime := enter(t.Context(), g, time.Hour)
+		for range 3 {
+			g.Leave(0)
+		}
+		time.Sleep(9 * time.Second)
+		require.Empty(t, late)
+		g.Leave(0)
+		require.ErrorIs(t, <-late, admission.ErrTooLate)
+		require.NoError(t, <-inTime, "the turn is the next one's")
+		require.EqualValues(t, 1, g.Stat().TooLate)
+		require.Zero(t, g.Stat().Waiting)
+
+		// The last one has its turn all the same: otherwise nobody would find out that turns
+		// have become shorter.
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		last := enter(short, g, time.Hour)
+		g.Leave(0)
+		require.NoError(t, <-last)
+	})
+}
+
 // A queue that does not move says nothing of when it will, and one that was slow before
 // it was empty nothing of now.
 func TestNobodyIsTurnedAwayWithoutAPaceThatSaysSo(t *testing.T) {
@@ -266,14 +290,14 @@ func TestNobodyIsTurnedAwayWithoutAPaceThatSaysSo(t *testing.T) {
 		defer cancel()
 		second := enter(short, g, time.Hour)
 		require.Empty(t, second)
-		g.Leave()
+		g.Leave(0)
 		require.NoError(t, <-first)
-		g.Leave()
+		g.Leave(0)
 		require.NoError(t, <-second, "it is served in time")
 		third := enter(short, g, time.Hour)
 		require.Empty(t, third)
-		g.Leave()
+		g.Leave(0)
 		require.NoError(t, <-third)
-		g.Leave()
+		g.Leave(0)
 	})
 }

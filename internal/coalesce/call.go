@@ -18,6 +18,7 @@ type Call[T any] struct {
 	state      callState
 	order      uint64    // of arrival, among all kinds
 	since      time.Time // when it began to wait
+	deadline   time.Time // when its caller leaves; zero: not by itself
 	batch      *batch    // nil until it runs
 	prev, next *Call[T]  // in the queue
 }

@@ -17,8 +17,8 @@
 //     weight, but always one call.
 //  7. A lane that cannot be opened leaves the calls to the others. The last one tells
 //     everybody who waits why.
-//  8. A caller whose context will end before its turn, as the queue moves now, is told at
-//     once.
+//  8. A caller whose context will end before its call is through, as the queue moves now, is
+//     told at once; and when its turn comes, if its batch would take too long for it.
 //  9. A lane that is held up, by a lock on the server for instance, does not hold up those
 //     who wait: another one takes its place until it goes on.
 package coalesce
@@ -28,6 +28,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/mysqlsession/mysqlsession/internal/pace"
 )
 
 // Errors of Wait for a caller whose context ended.
@@ -44,9 +46,6 @@ const (
 	// away, the lanes become as many as they may, as is right there.
 	stallAfter = 50 * time.Millisecond
 )
-
-// paceOver is over how many batches the pace is averaged.
-const paceOver = 16
 
 // Lane is what batches run on, one at a time.
 type Lane[T any] interface {
@@ -114,9 +113,10 @@ type Group[T any] struct {
 	free    []int  // slots that are not in use
 	busy    int    // slots in use by lanes that are not held up
 	lanes   lanes
-	pace    time.Duration // from one call that is taken to the next, lately; 0: not known
-	stepped time.Time     // when some were last; zero: nobody waited behind them
-	running time.Duration // how long batches run, lately
+	step    pace.Estimate // from one batch that is taken to the next, lately
+	taken   float64       // calls in those, on average
+	stepped time.Time     // when the last one was; zero: nobody waited behind it
+	running pace.Estimate // how long batches run, lately
 	timer   *time.Timer   // looks after those who wait; nil until the first one does
 	armed   bool
 	closed  bool
@@ -229,7 +229,9 @@ func (g *Group[T]) vacateLocked(lane int) {
 func (g *Group[T]) ranLocked(lane, calls int) {
 	now := time.Now()
 	s := &g.slots[lane]
-	g.running += (now.Sub(s.began) - g.running) / paceOver
+	if !s.stalled { // or something else than the batch has taken the time
+		g.running.Observe(now.Sub(s.began))
+	}
 	spent := s.waited + time.Duration(calls)*now.Sub(s.began)
 	g.lanes.observe(s.began, now, calls, spent, g.busy, g.queued > 0)
 	s.began, s.waited = now, 0
@@ -279,7 +281,8 @@ func (g *Group[T]) enqueue(ctx context.Context, c *Call[T]) error {
 	if g.closed {
 		return g.config.ErrClosed
 	}
-	if g.tooLateLocked(ctx) {
+	deadline, _ := ctx.Deadline()
+	if g.tooLateLocked(deadline) {
 		g.stat.TooLate++
 		return g.config.ErrTooLate
 	}
@@ -287,7 +290,7 @@ func (g *Group[T]) enqueue(ctx context.Context, c *Call[T]) error {
 		return err
 	}
 	g.arrived++
-	c.state, c.order, c.since, c.batch, c.Err = callQueued, g.arrived, time.Now(), nil, nil
+	c.state, c.order, c.since, c.deadline, c.batch, c.Err = callQueued, g.arrived, time.Now(), deadline, nil, nil
 	g.queues[c.Kind].push(c)
 	g.queued++
 	if !g.armed {
@@ -298,30 +301,35 @@ func (g *Group[T]) enqueue(ctx context.Context, c *Call[T]) error {
 }
 
 // tooLateLocked reports whether a call can be told now that it would be served too late:
-// those ahead are taken at the pace at which calls are taken now, and then its own batch
-// takes as long as batches do. An eighth more is for the unevenness of both. Where nothing
-// moves there is no pace that says so, and one waits: whoever is turned away might have been
-// served. internal/admission's gate does the same.
-func (g *Group[T]) tooLateLocked(ctx context.Context) bool {
-	deadline, bounded := ctx.Deadline()
-	if !bounded || g.pace == 0 || g.config.ErrTooLate == nil {
-		return false
-	}
-	served := time.Duration(g.queued)*g.pace + g.running
-	return time.Until(deadline) < served+served/8
+// those ahead are taken in batches, and then its own batch runs. Where nothing moves there is
+// no pace that says so, and one waits: whoever is turned away might have been served.
+func (g *Group[T]) tooLateLocked(deadline time.Time) bool {
+	return !deadline.IsZero() && g.step.Known() && g.config.ErrTooLate != nil &&
+		time.Until(deadline) < pace.Sum(float64(g.queued)/g.taken, &g.step, &g.running)
 }
+
+// inVainLocked reports whether a batch would be in vain for a call, since its context will
+// end while it runs. The last call in the queue runs all the same: without batches nobody
+// would learn that they take less time again.
+func (g *Group[T]) inVainLocked(c *Call[T], now time.Time) bool {
+	return !c.deadline.IsZero() && g.queued > 1 && g.config.ErrTooLate != nil && c.deadline.Sub(now) < g.running.Likely()
+}
+
+// takenOver is over how many batches the calls in them are averaged.
+const takenOver = 8
 
 // steppedLocked takes in that so many calls have been taken.
 func (g *Group[T]) steppedLocked(now time.Time, calls int) {
 	if !g.stepped.IsZero() {
-		if step := now.Sub(g.stepped) / time.Duration(calls); g.pace == 0 {
-			g.pace = step
-		} else {
-			g.pace += (step - g.pace) / paceOver
+		if !g.step.Known() {
+			g.taken = float64(calls)
 		}
+		g.taken += (float64(calls) - g.taken) / takenOver
+		g.step.Observe(now.Sub(g.stepped))
 	}
 	if g.stepped = now; g.queued == 0 {
-		g.stepped, g.pace = time.Time{}, 0 // what comes next says nothing of the queue
+		g.stepped = time.Time{} // what comes next says nothing of the queue
+		g.step.Forget()
 	}
 }
 

@@ -77,24 +77,15 @@ func (g *Group[T]) take(number int, calls []*Call[T], budget int, cancel context
 	if g.queued == 0 || g.busy > g.lanes.limit {
 		return calls
 	}
-	var q *queue[T]
-	for i := range g.queues {
-		if other := &g.queues[i]; other.first != nil && (q == nil || other.first.order < q.first.order) {
-			q = other
-		}
+	now := time.Now()
+	q, count := g.nextLocked(now, budget)
+	for count == 0 {
+		q, count = g.nextLocked(now, budget)
 	}
-	kind := &g.config.Kinds[q.first.Kind]
-	count := 0
-	for c := q.first; c != nil && count < kind.MaxCalls; c = c.next {
-		if budget -= c.Weight; budget < 0 && count > 0 {
-			break
-		}
-		count++
+	if fit := g.config.Kinds[q.first.Kind].Fit; fit != nil {
+		count = fit(count)
 	}
-	if kind.Fit != nil {
-		count = kind.Fit(count)
-	}
-	now, b := time.Now(), &batch{cancel: cancel, calls: count}
+	b := &batch{cancel: cancel, calls: count}
 	var waited time.Duration
 	for range count {
 		c := q.first
@@ -110,6 +101,32 @@ func (g *Group[T]) take(number int, calls []*Call[T], budget int, cancel context
 	g.stat.Calls += int64(count)
 	g.config.Backlog.Leave(count)
 	return calls
+}
+
+// nextLocked says how many calls of which queue could be the next batch. Calls for which that
+// would be in vain are told so. Somebody must be waiting; nobody may be left of the one queue
+// that was looked at.
+func (g *Group[T]) nextLocked(now time.Time, budget int) (q *queue[T], count int) {
+	for i := range g.queues {
+		if other := &g.queues[i]; other.first != nil && (q == nil || other.first.order < q.first.order) {
+			q = other
+		}
+	}
+	most := g.config.Kinds[q.first.Kind].MaxCalls
+	for c := q.first; c != nil && count < most; {
+		next := c.next
+		if g.inVainLocked(c, now) {
+			g.stat.TooLate++
+			g.refuseLocked(c, g.config.ErrTooLate)
+		} else {
+			if budget -= c.Weight; budget < 0 && count > 0 {
+				break
+			}
+			count++
+		}
+		c = next
+	}
+	return q, count
 }
 
 // retire ends a worker, unless there is work for it.
