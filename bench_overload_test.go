@@ -16,7 +16,7 @@ import (
 
 const (
 	overloadConns   = 4
-	overloadCallers = 8 * overloadConns // that keep the connections busy, when each waits for its answer
+	overloadCallers = 8 * overloadConns     // that keep the connections busy, when each waits for its answer
 	overloadTimeout = 50 * time.Millisecond // that each call has
 )
 

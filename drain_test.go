@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,6 +129,32 @@ func TestACallGivenUpInATransactionClosesTheConnection(t *testing.T) {
 		defer cancel()
 		err := conn.Transact(ctx, "DELETE FROM sessions")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.False(t, conn.Draining())
+		require.ErrorIs(t, conn.Ping(t.Context()), mysqlsession.ErrClosed)
+	})
+}
+
+// What would be sent next would be the rest of a statement to the server, and the answers to
+// the statements that it has had would be taken for the next caller's.
+func TestACallGivenUpWhileItsStatementsAreSentClosesTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		arrived, left := make(chan struct{}), make(chan struct{})
+		conn := converse(t, scriptedConfig(), func(p *serverEnd) {
+			if p.take(1) == nil {
+				close(arrived)
+				<-left // it reads no further
+			}
+		}).Drains()
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-arrived
+			synctest.Wait()
+			cancel()
+		}()
+		err := conn.Together(ctx, "DELETE FROM sessions", "DELETE FROM "+strings.Repeat("sessions", 1<<18))
+		close(left)
+		require.ErrorIs(t, err, context.Canceled)
+		require.True(t, mysqlsession.OutcomeUnknown(err), "the first statement may have run")
 		require.False(t, conn.Draining())
 		require.ErrorIs(t, conn.Ping(t.Context()), mysqlsession.ErrClosed)
 	})

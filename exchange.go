@@ -68,6 +68,7 @@ func (c *Conn) exchange(ctx context.Context, may effect, requests []request) (us
 	if err := ctx.Err(); err != nil {
 		return true, &notAppliedError{contextError(ctx, err)}
 	}
+	c.unread = unread{}
 	w := c.watch(ctx)
 	sent := false
 	err = c.prepare(&w, requests)
@@ -98,12 +99,13 @@ func (c *Conn) affected() (rows int64) {
 // A connection lives on only if every reply was read to its end, with nothing behind it,
 // and the server did not say that it is done with it: a reply left in the socket would be
 // the next caller's answer, and so somebody else's session. When it was the caller who left,
-// a pool may read the rest: drain. Not in mid-transaction, which would have to be ended.
+// a pool may read the rest: drain. Not in mid-transaction, which would have to be ended, and
+// not if the requests were sent in part only: the next one would be taken for their rest.
 func (c *Conn) settle(w *watch, may effect, sent bool, err error) (usable bool, _ error) {
 	refused, _ := err.(*ServerError) // a prepare
 	if answered := err == nil || refused != nil || isNotApplied(err); !answered {
 		c.silent = !w.ended && errors.Is(err, os.ErrDeadlineExceeded)
-		c.drains = c.keeps && sent && w.ended && may != effectPending && errors.Is(err, os.ErrDeadlineExceeded)
+		c.drains = c.keeps && c.unread.replies > 0 && w.ended && may != effectPending && errors.Is(err, os.ErrDeadlineExceeded)
 		err = w.cause(err)
 		if sent && may == effectWrite && !isNotApplied(err) {
 			return false, &unknownOutcomeError{err}
@@ -476,7 +478,11 @@ func (e *lostError) Unwrap() []error { return []error{ErrUnavailable, e.cause} }
 
 // contextError is the context's error, and the cause it was given, if another.
 func contextError(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, err) {
+	cause := context.Cause(ctx)
+	if cause == ErrClosed { // the context was our own
+		return ErrClosed
+	}
+	if cause != nil && !errors.Is(cause, err) {
 		return &causeError{err, cause}
 	}
 	return err

@@ -31,6 +31,22 @@ var calls = []struct {
 	{"a read", false, func(ctx context.Context, conn *mysqlsession.Conn) error { return conn.Ping(ctx) }},
 }
 
+// What is closed ends what is under way. That is not the caller's own context, which may be
+// alive.
+func TestACallWhoseContextEndedBecauseSomethingWasClosedSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := converse(t, scriptedConfig(), func(p *serverEnd) { p.ended() })
+		ctx, end := context.WithCancelCause(t.Context())
+		go func() {
+			synctest.Wait()
+			end(mysqlsession.ErrClosed)
+		}()
+		err := conn.Ping(ctx)
+		require.ErrorIs(t, err, mysqlsession.ErrClosed)
+		require.NotErrorIs(t, err, context.Canceled)
+	})
+}
+
 func TestAConnectionLostBehindARequestLeavesAWritesOutcomeUnknown(t *testing.T) {
 	ends := []struct {
 		name  string

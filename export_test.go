@@ -109,6 +109,15 @@ func transaction(values []wire.Parameter, statements []string) []request {
 	return requests
 }
 
+// Together opens roundTrip to tests, with statements that write.
+func (c *Conn) Together(ctx context.Context, statements ...string) error {
+	requests := make([]request, len(statements))
+	for i, statement := range statements {
+		requests[i].statement = statement
+	}
+	return c.roundTrip(ctx, effectWrite, requests)
+}
+
 // RoundTrips is how many requests were written and answered so far, several in one write
 // counting once.
 func (c *Conn) RoundTrips() uint64 { return c.roundTrips }

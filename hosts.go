@@ -46,8 +46,10 @@ func (cfg *Config) firstServing(ctx context.Context, memory *hosts, try func(ctx
 	endpoints := cfg.endpoints()
 	order, silent := memory.order(len(endpoints))
 	lessons := make([]lesson, 0, len(order))
+	again := false // an address is tried a second time
 	var errs []error
-	for i, rank := range order {
+	for i := 0; i < len(order); i++ {
+		rank := order[i]
 		to := endpoints[rank]
 		tries := len(order) - i
 		if tries <= silent {
@@ -57,6 +59,9 @@ func (cfg *Config) firstServing(ctx context.Context, memory *hosts, try func(ctx
 		err := inShare(ctx, tries, func(ctx context.Context) error { return try(ctx, to, rank) })
 		if err == nil && memory.failed(rank) != failures {
 			err = errFailedMeanwhile
+			if !again { // what it says to a new login, once the others have been asked, counts
+				again, order = true, append(order, rank)
+			}
 		}
 		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return &callError{"connect to " + to.address, err} // it says nothing about the server
@@ -139,7 +144,7 @@ func stateAfter(err error) hostState {
 	switch {
 	case err == nil:
 		return hostServes
-	case !mayServeElsewhere(err):
+	case !mayServeElsewhere(err), err == errFailedMeanwhile:
 		return hostForgot
 	case refused != nil && (refused.Code == 1040 || refused.Code == 1203 || refused.Code == 1226):
 		return hostFull
@@ -167,17 +172,23 @@ type hosts struct {
 	mu     sync.Mutex // guards what follows; nothing blocks under it
 	states []hostState
 	fails  []int // how often each was found failed
-	wells  []int // probes in a row that found the address well
+	wells  []well
 	logged int32 // the target that the log was told of last
+}
+
+// well is how often in a row probes have found an address well.
+type well struct {
+	times int
+	last  time.Time
 }
 
 // trustedWells is how many probes in a row must find an address well before connections go
 // back to it. A server that was cut off, or stopped for a while, believes for some moments
 // that nothing has happened.
-const trustedWells = 2
+const trustedWells = 3
 
 func newHosts(list []endpoint) *hosts {
-	h := &hosts{list: list, states: make([]hostState, len(list)), fails: make([]int, len(list)), wells: make([]int, len(list))}
+	h := &hosts{list: list, states: make([]hostState, len(list)), fails: make([]int, len(list)), wells: make([]well, len(list))}
 	h.target.Store(-1)
 	return h
 }
@@ -232,7 +243,7 @@ func (h *hosts) learn(cfg *Config, lessons []lesson) {
 			h.fails[l.rank]++
 		}
 		if l.state == hostServes {
-			h.wells[l.rank] = 0
+			h.wells[l.rank] = well{}
 		}
 	}
 	target := int32(slices.Index(h.states, hostServes))
@@ -252,11 +263,14 @@ func (h *hosts) learn(cfg *Config, lessons []lesson) {
 // now.
 func (h *hosts) probed(cfg *Config, rank int, err error) bool {
 	h.mu.Lock()
-	h.wells[rank]++
-	if err != nil {
-		h.wells[rank] = 0
+	w := &h.wells[rank]
+	switch now := time.Now(); {
+	case err != nil:
+		*w = well{}
+	case now.Sub(w.last) >= cfg.HealthCheckPeriod/2: // not one that had hung in it, and the next
+		w.times, w.last = w.times+1, now
 	}
-	trusted := err != nil || h.wells[rank] >= trustedWells
+	trusted := err != nil || w.times >= trustedWells
 	h.mu.Unlock()
 	if trusted {
 		h.learn(cfg, []lesson{{rank, stateAfter(err)}})
@@ -277,16 +291,17 @@ const (
 // memory is not about.
 func (h *hosts) place(rank int) placement {
 	target := int(h.target.Load())
-	switch {
-	case rank == target || target < 0 || rank < 0:
+	if rank == target || target < 0 || rank < 0 {
 		return placeRight
-	case rank > target:
-		return placeLater
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.states[rank] >= hostFailed {
+	switch {
+	case h.states[rank] >= hostFailed:
 		return placeLost
+	case rank > target:
+		return placeLater
+	default:
+		return placeRight
 	}
-	return placeRight
 }

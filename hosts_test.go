@@ -187,7 +187,7 @@ func TestConnectionsComeBackToTheFirstAddressWhenItServesAgain(t *testing.T) {
 				time.Sleep(25 * time.Second)
 				require.Equal(t, map[string]int{hostB: 6}, pool.Stat().Addresses)
 				well(s[hostA])
-				time.Sleep(21 * time.Second) // two probes
+				time.Sleep(31 * time.Second) // three probes
 				require.Equal(t, hostA, servedBy(t, pool), "those that were idle are replaced")
 				release(held)
 				release(hold(t, pool, 6))
@@ -304,6 +304,64 @@ func TestALoginThatAnAddressAnswersAfterItWasFoundFailedIsNoReasonToGoBack(t *te
 	})
 }
 
+func TestAnAddressThatWasFoundFailedDuringALoginIsAskedAgainWhereNoOtherServes(t *testing.T) {
+	cfg := mysqlsession.Config{PoolSize: 2, MaxConcurrentDials: 2, ReadTimeout: time.Second, ConnectTimeout: 30 * time.Second, HealthCheckPeriod: time.Hour}
+	among(t, cfg, func(s backends) {
+		refusing(s[hostB])
+		refusing(s[hostC])
+	}, func(t *testing.T, s backends, pool *mysqlsession.Pool) {
+		held := acquire(t, pool)
+		s[hostA].set(func() { s[hostA].dialTime = 2 * time.Second })
+		second := acquiring(t.Context(), pool)
+		s[hostA].set(func() { s[hostA].dialTime = 0 })
+		_, err := held.Conn().Exec(t.Context(), "SLEEP 1h")
+		require.ErrorIs(t, err, mysqlsession.ErrUnavailable)
+		held.Release()
+		require.NoError(t, <-second)
+		require.Less(t, s[hostA].dialled(), 5)
+		require.Equal(t, hostA, servedBy(t, pool))
+	})
+}
+
+func TestAConnectionToAnAddressThatHasFailedIsNotUsedAgainWhileAnEarlierOneIsDialled(t *testing.T) {
+	cfg := mysqlsession.Config{PoolSize: 4, MaxConcurrentDials: 1, HealthCheckPeriod: time.Second, ConnectTimeout: 30 * time.Second}
+	among(t, cfg, func(s backends) { refusing(s[hostA]) }, func(t *testing.T, s backends, pool *mysqlsession.Pool) {
+		held := acquire(t, pool)
+		require.Equal(t, hostB, held.Conn().Address())
+		refusing(s[hostB])
+		second := acquire(t, pool)
+		require.Equal(t, hostC, second.Conn().Address())
+		well(s[hostA])
+		time.Sleep(3500 * time.Millisecond) // it is trusted again
+		s[hostA].set(func() { s[hostA].dialTime = 5 * time.Second })
+		third := acquiring(t.Context(), pool)
+		held.Release()
+		second.Release()
+		synctest.Wait()
+		require.Equal(t, hostC, servedBy(t, pool), "what serves does so until it can be replaced")
+		require.Equal(t, map[string]int{hostC: 1}, pool.Stat().Addresses)
+		require.NoError(t, <-third)
+	})
+}
+
+// Probes hang in a server that is stopped. When it goes on, the one that has hung succeeds, and
+// so does the one that has waited for it to end: that is one moment, not two.
+func TestProbesThatHungAndSucceedTogetherCountOnce(t *testing.T) {
+	cfg := mysqlsession.Config{PoolSize: 1, HealthCheckPeriod: time.Second, ConnectTimeout: 3 * time.Second}
+	among(t, cfg, func(s backends) { refusing(s[hostA]) }, func(t *testing.T, s backends, pool *mysqlsession.Pool) {
+		well(s[hostA])
+		s[hostA].set(func() { s[hostA].dialTime = 2500 * time.Millisecond })
+		before := s[hostA].dialled()
+		time.Sleep(time.Second + 1) // a probe is under way
+		require.Equal(t, before+1, s[hostA].dialled())
+		well(s[hostA])
+		time.Sleep(3900 * time.Millisecond)
+		require.Equal(t, hostB, servedBy(t, pool))
+		time.Sleep(200 * time.Millisecond)
+		require.Equal(t, hostA, servedBy(t, pool))
+	})
+}
+
 func TestWhileNoServerCanBeReachedCallersFailAtOnceAndTheFirstThatIsBackServes(t *testing.T) {
 	cfg := mysqlsession.Config{PoolSize: 4, ConnectTimeout: 3 * time.Second}
 	among(t, cfg, asTheyAre, func(t *testing.T, s backends, pool *mysqlsession.Pool) {
@@ -349,7 +407,7 @@ func TestAServerWithoutRoomKeepsTheConnectionsThatItHas(t *testing.T) {
 		release(hold(t, pool, 5))
 		require.Equal(t, map[string]int{hostA: 2, hostB: 3}, pool.Stat().Addresses)
 		s[hostA].set(func() { s[hostA].loginRefusal = 0 })
-		time.Sleep(21 * time.Second)
+		time.Sleep(31 * time.Second)
 		release(hold(t, pool, 5))
 		require.Equal(t, map[string]int{hostA: 5}, pool.Stat().Addresses)
 	})

@@ -40,6 +40,9 @@ func (s *Store) openLane(ctx context.Context) (coalesce.Lane[task], error) {
 
 func (l *lane) acquire(ctx context.Context) (err error) {
 	l.member, l.hold, err = l.store.pool.acquire(ctx, false)
+	if err == nil {
+		l.member.since = time.Time{} // many turns in one
+	}
 	return err
 }
 

@@ -72,7 +72,7 @@ type pooled struct {
 	// hold is odd while somebody has it, and grows with every change: a release that
 	// comes twice, or after the pool has taken the connection back, finds another number.
 	hold  atomic.Uint64
-	since time.Time // when it was acquired
+	since time.Time // when it was acquired; zero: for more than one turn
 	ready time.Time // when it was open: puddle counts from before the dial
 	epoch uint32    // the pool's, when its dial began
 }
@@ -188,6 +188,7 @@ func (p *Pool) acquire(ctx context.Context, counted bool) (*pooled, uint64, erro
 			return nil, 0, err
 		}
 		// The server takes no more connections than there are. One of those will do.
+		left = p.config.ConnectTimeout - time.Since(began)
 		if err := p.gate.Park(ctx, left, p.unparkLater); err != nil {
 			return nil, 0, gateError(ctx, err)
 		}
@@ -302,10 +303,12 @@ func (p *Pool) takeBack(m *pooled) {
 }
 
 func (p *Pool) putBack(m *pooled) {
-	held := time.Since(m.since)
+	var held time.Duration
+	if !m.since.IsZero() && m.conn.reusable() { // how long it takes to fail says nothing of the next turn
+		held = time.Since(m.since)
+	}
 	switch {
 	case !m.conn.reusable():
-		held = 0 // how long it takes to fail says nothing of the next turn
 		p.judge(m)
 		p.lost.Store(int64(time.Since(p.began)))
 		p.stat.broken.Add(1)
@@ -335,7 +338,7 @@ func (p *Pool) keeps(m *pooled) bool {
 	return m.conn.reusable() && m.epoch == p.epoch.Load() && !m.expired() && !p.misplaced(m) && !p.gate.Contended()
 }
 
-// errTooLate is for a caller who is told at once that it would time out.
+// errTooLate is for a caller who is told, before its time is over, that it would be.
 var errTooLate = detail(ErrAcquireTimeout, "%v", admission.ErrTooLate)
 
 func gateError(ctx context.Context, err error) error {

@@ -41,6 +41,7 @@ type Store struct {
 	calls sync.Pool // of *coalesce.Call[task], to be used again
 
 	closed   atomic.Bool
+	closing  sync.Once
 	stop     context.CancelFunc // ends the background work
 	finished sync.WaitGroup     // of the background work
 }
@@ -118,20 +119,22 @@ func (s *Store) Pool() *Pool { return s.pool }
 
 // Close ends the background work, waits for it, and closes the pool if Open made it. Calls
 // that wait to be combined get ErrClosed at once; batches that are being run have 5 s to
-// end. Closing again does nothing.
+// end. Closing again waits for the same and returns nil.
 func (s *Store) Close() error {
 	s.closed.Store(true)
-	s.stop()
-	if s.group != nil {
-		s.finished.Go(s.group.Close)
-	}
-	if s.owned {
-		_ = s.pool.Close() // always nil
-	}
-	s.finished.Wait()
-	if s.group != nil {
-		s.pool.groups.remove(s.group)
-	}
+	s.closing.Do(func() {
+		s.stop()
+		if s.group != nil {
+			s.finished.Go(s.group.Close)
+		}
+		if s.owned {
+			_ = s.pool.Close() // always nil
+		}
+		s.finished.Wait()
+		if s.group != nil {
+			s.pool.groups.remove(s.group)
+		}
+	})
 	return nil
 }
 
@@ -150,7 +153,8 @@ func (s *Store) largestValue() int { return s.pool.config.MaxPacketSize - valueO
 // Attempts at one operation, the first included.
 const (
 	conflictAttempts = 4 // for a deadlock's victim
-	freshAttempts    = 3 // on another connection; the second may be one that died with the first
+	refusedAttempts  = 2 // for what a server has refused and another one may do
+	lostAttempts     = 3 // on another connection; the second may be one that died with the first
 )
 
 // do runs one operation's work on a connection, and again where the server is known not
@@ -182,7 +186,7 @@ func persist(ctx context.Context, attempt func() (err error, mariadb bool)) erro
 			if !pause(ctx, rand.N(time.Millisecond<<(2*conflicts))) {
 				return &causeError{ctx.Err(), err}
 			}
-		case (retry == remedyElsewhere || retry == remedyPrepare) && fresh < freshAttempts-1:
+		case (retry == remedyElsewhere || retry == remedyPrepare) && fresh < freshAttempts(err)-1:
 			fresh++
 		default:
 			return err
@@ -191,6 +195,14 @@ func persist(ctx context.Context, attempt func() (err error, mariadb bool)) erro
 			return &causeError{ctx.Err(), err}
 		}
 	}
+}
+
+// freshAttempts is how many attempts, each on another connection, an error like this allows.
+func freshAttempts(err error) int {
+	if asServerError(err) != nil {
+		return refusedAttempts
+	}
+	return lostAttempts
 }
 
 // attempt runs the work once, on a connection of the pool's.

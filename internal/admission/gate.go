@@ -42,7 +42,7 @@ type Gate struct {
 // Stat is what a gate has seen.
 type Stat struct {
 	Waiting   int           // counted waiters now
-	Waited    int64         // entries that had to wait, whatever became of them
+	Waited    int64         // counted entries that had to wait, whatever became of them
 	WaitTime  time.Duration // spent waiting by those that were admitted in the end
 	Full      int64         // entries refused because the backlog was full
 	TimedOut  int64         // waits that ended by their limit
@@ -94,8 +94,8 @@ func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (wa
 	}
 	w := &waiter{admitted: make(chan struct{}), counted: counted, since: time.Now(), deadline: deadline}
 	place := g.queue.PushBack(w)
-	g.stat.Waited++
 	if counted {
+		g.stat.Waited++
 		g.waiting++
 	}
 	g.mu.Unlock()
@@ -104,8 +104,8 @@ func (g *Gate) Enter(ctx context.Context, limit time.Duration, counted bool) (wa
 
 // tooLateLocked reports whether a caller that would have to wait can be told now that it
 // would be served too late: everybody ahead has a turn first, and then it has its own. Where
-// nobody moves there is no pace that says so, and one waits: whoever is turned away might have
-// been served.
+// nobody has moved yet there is no pace that says so, and one waits: whoever is turned away
+// might have been served.
 func (g *Gate) tooLateLocked(deadline time.Time) bool {
 	return !deadline.IsZero() && g.step.Known() &&
 		time.Until(deadline) < pace.Sum(float64(g.queue.Len()), &g.step, &g.hold)
@@ -123,8 +123,15 @@ func (g *Gate) steppedLocked(now time.Time) {
 	if !g.stepped.IsZero() {
 		g.step.Observe(now.Sub(g.stepped))
 	}
-	if g.stepped = now; g.queue.Len() == 0 {
-		g.stepped = time.Time{} // what comes next says nothing of the queue
+	g.stepped = now
+	g.emptiedLocked()
+}
+
+// emptiedLocked forgets the pace of a queue that is empty: when the next one will be admitted
+// says nothing of a queue.
+func (g *Gate) emptiedLocked() {
+	if g.queue.Len() == 0 {
+		g.stepped = time.Time{}
 		g.step.Forget()
 	}
 }
@@ -180,29 +187,28 @@ func (g *Gate) wait(ctx context.Context, limit time.Duration, w *waiter, place *
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err == nil {
-		if w.refused != nil {
-			return w.refused
-		}
-		g.stat.WaitTime += time.Since(w.since)
-		return nil
-	}
-	if errors.Is(err, ErrTimeout) {
-		g.stat.TimedOut++
-	} else {
-		g.stat.Cancelled++
-	}
 	select {
 	case <-w.admitted:
-		// Admitted in the moment that it gave up: its turn is the next one's.
-		if w.refused == nil {
+		if w.refused != nil {
+			return w.refused // and counted already, if it is to be
+		}
+		if err != nil { // admitted in the moment that it gave up: its turn is the next one's
 			g.passLocked()
 		}
 	default:
 		g.queue.Remove(place)
+		g.emptiedLocked()
 		if w.counted {
 			g.waiting--
 		}
+	}
+	switch {
+	case err == nil && w.counted:
+		g.stat.WaitTime += time.Since(w.since)
+	case errors.Is(err, ErrTimeout) && w.counted:
+		g.stat.TimedOut++
+	case err != nil && w.counted:
+		g.stat.Cancelled++
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package admission_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -275,6 +276,92 @@ func TestATurnIsNotWastedOnWhoseContextWouldEndInIt(t *testing.T) {
 		g.Leave(0)
 		require.NoError(t, <-last)
 	})
+}
+
+func TestAPaceIsForgottenAlsoWhenAQueueIsEmptyBecauseItsLastHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := slowGate(t)
+		ctx, leave := context.WithCancel(t.Context())
+		last := enter(ctx, g, time.Hour)
+		for range 3 {
+			g.Leave(time.Second)
+		}
+		leave()
+		require.ErrorIs(t, <-last, context.Canceled)
+		time.Sleep(10 * time.Minute)
+		waiting := []<-chan error{enter(t.Context(), g, time.Hour), enter(t.Context(), g, time.Hour)}
+		g.Leave(time.Second)
+		require.NoError(t, <-waiting[0])
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		served := enter(short, g, time.Hour)
+		g.Leave(time.Second)
+		g.Leave(time.Second)
+		require.NoError(t, <-waiting[1])
+		require.NoError(t, <-served)
+	})
+}
+
+// Some hold for a whole job; most for one statement.
+func TestOneWhoHeldForLongDoesNotHaveTheQueueTurnedAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := admission.New(1, 100)
+		for range 50 {
+			_, err := g.Enter(t.Context(), time.Hour, true)
+			require.NoError(t, err)
+			time.Sleep(time.Millisecond)
+			g.Leave(time.Millisecond)
+		}
+		_, err := g.Enter(t.Context(), time.Hour, true)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		limited, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var waiting []<-chan error
+		for range 50 {
+			waiting = append(waiting, enter(limited, g, time.Hour))
+		}
+		g.Leave(time.Minute)
+		for _, admitted := range waiting {
+			require.NoError(t, <-admitted)
+			time.Sleep(time.Millisecond)
+			g.Leave(time.Millisecond)
+		}
+	})
+}
+
+func TestEveryWaitIsCountedForOneEnd(t *testing.T) {
+	g := admission.New(1, 1000)
+	_, err := g.Enter(t.Context(), time.Hour, true)
+	require.NoError(t, err)
+	g.Leave(time.Millisecond)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 200 {
+				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
+				if _, err := g.Enter(ctx, 2*time.Millisecond, true); err == nil {
+					began := time.Now()
+					runtime.Gosched()
+					for time.Since(began) < time.Millisecond {
+						runtime.Gosched()
+					}
+					g.Leave(time.Since(began))
+				}
+				cancel()
+			}
+		})
+	}
+	group.Wait()
+	stat := g.Stat()
+	require.Zero(t, stat.Waiting)
+	require.LessOrEqual(t, stat.TimedOut+stat.Cancelled+stat.TooLate, int64(8*200))
+	require.Positive(t, stat.TimedOut+stat.Cancelled+stat.TooLate)
+	waited, err := g.Enter(t.Context(), time.Second, true)
+	require.NoError(t, err)
+	require.False(t, waited, "no turn was lost")
+	_, err = g.Enter(t.Context(), time.Millisecond, true)
+	require.ErrorIs(t, err, admission.ErrTimeout, "and none was won")
 }
 
 // A queue that does not move says nothing of when it will, and one that was slow before

@@ -60,6 +60,7 @@ func TestCloseEndsTheContextsOfBatchesThatDoNotFinish(t *testing.T) {
 		require.NoError(t, b.ctx.Err())
 		time.Sleep(time.Nanosecond)
 		f.failed(context.Canceled, running...)
+		require.Equal(t, errClosed, context.Cause(b.ctx))
 		require.Equal(t, closeGrace, (<-closed).Sub(began))
 		f.idle()
 	})

@@ -86,12 +86,13 @@ type Config[T any] struct {
 	// Timeout is how long a call may wait to be taken into a batch; then it gets ErrTimeout.
 	Timeout    time.Duration
 	ErrTimeout error
-	// ErrTooLate is for calls whose context would end before they are taken. nil: they
+	// ErrTooLate is for calls whose context would end before they are through. nil: they
 	// wait for that.
 	ErrTooLate error
 	// ErrClosed is for calls that wait when the group is closed, or come later.
 	ErrClosed error
-	// CloseGrace is how long batches may go on when the group is closed.
+	// CloseGrace is how long batches may go on when the group is closed. Then their contexts
+	// end, with ErrClosed as the cause.
 	CloseGrace time.Duration
 }
 
@@ -99,7 +100,7 @@ type Config[T any] struct {
 type Group[T any] struct {
 	config  Config[T]
 	ctx     context.Context // the batches'
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	opening context.Context // Open's, which ends first
 	refuse  context.CancelFunc
 	workers sync.WaitGroup
@@ -171,7 +172,7 @@ func New[T any](config Config[T]) *Group[T] {
 	for i := range g.slots {
 		g.free = append(g.free, len(g.slots)-1-i)
 	}
-	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.ctx, g.cancel = context.WithCancelCause(context.Background())
 	g.opening, g.refuse = context.WithCancel(g.ctx)
 	return g
 }
@@ -229,9 +230,6 @@ func (g *Group[T]) vacateLocked(lane int) {
 func (g *Group[T]) ranLocked(lane, calls int) {
 	now := time.Now()
 	s := &g.slots[lane]
-	if !s.stalled { // or something else than the batch has taken the time
-		g.running.Observe(now.Sub(s.began))
-	}
 	spent := s.waited + time.Duration(calls)*now.Sub(s.began)
 	g.lanes.observe(s.began, now, calls, spent, g.busy, g.queued > 0)
 	s.began, s.waited = now, 0
@@ -301,8 +299,9 @@ func (g *Group[T]) enqueue(ctx context.Context, c *Call[T]) error {
 }
 
 // tooLateLocked reports whether a call can be told now that it would be served too late:
-// those ahead are taken in batches, and then its own batch runs. Where nothing moves there is
-// no pace that says so, and one waits: whoever is turned away might have been served.
+// those ahead are taken in batches, and then its own batch runs. Where nobody has been taken
+// yet there is no pace that says so, and one waits: whoever is turned away might have been
+// served.
 func (g *Group[T]) tooLateLocked(deadline time.Time) bool {
 	return !deadline.IsZero() && g.step.Known() && g.config.ErrTooLate != nil &&
 		time.Until(deadline) < pace.Sum(float64(g.queued)/g.taken, &g.step, &g.running)
@@ -327,8 +326,15 @@ func (g *Group[T]) steppedLocked(now time.Time, calls int) {
 		g.taken += (float64(calls) - g.taken) / takenOver
 		g.step.Observe(now.Sub(g.stepped))
 	}
-	if g.stepped = now; g.queued == 0 {
-		g.stepped = time.Time{} // what comes next says nothing of the queue
+	g.stepped = now
+	g.emptiedLocked()
+}
+
+// emptiedLocked forgets the pace of a queue that is empty: when the next call will be taken
+// says nothing of a queue.
+func (g *Group[T]) emptiedLocked() {
+	if g.queued == 0 {
+		g.stepped = time.Time{}
 		g.step.Forget()
 	}
 }
@@ -339,6 +345,7 @@ func (g *Group[T]) leave(c *Call[T]) error {
 	defer g.mu.Unlock()
 	if c.state == callQueued {
 		g.dequeueLocked(c)
+		g.emptiedLocked()
 		c.state = callIdle
 		g.stat.Left++
 		g.config.Backlog.Leave(1)
@@ -379,6 +386,7 @@ func (g *Group[T]) failLocked(err error) {
 
 func (g *Group[T]) refuseLocked(c *Call[T], err error) {
 	g.dequeueLocked(c)
+	g.emptiedLocked()
 	g.config.Backlog.Leave(1)
 	c.state, c.Err = callIdle, err
 	c.done <- struct{}{}
@@ -404,8 +412,8 @@ func (g *Group[T]) Close() {
 	}
 	g.mu.Unlock()
 	g.refuse()
-	end := time.AfterFunc(g.config.CloseGrace, g.cancel)
+	end := time.AfterFunc(g.config.CloseGrace, func() { g.cancel(g.config.ErrClosed) })
 	g.workers.Wait()
 	end.Stop()
-	g.cancel()
+	g.cancel(nil)
 }

@@ -124,6 +124,33 @@ func TestTheLastCallInTheQueueRunsHoweverLittleTimeItHas(t *testing.T) {
 	})
 }
 
+// Calls that run alone may have waited for a connection, and batches that take so long that
+// their lanes count as held up are batches too.
+func TestSlowCallsThatRanAloneAndSlowBatchesDoNotHaveTheQueueTurnedAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *coalesce.Config[question]) { c.Kinds[0].MaxCalls = 2 })
+		for range 2 {
+			lane := f.begin()
+			time.Sleep(5 * time.Second)
+			f.end(lane)
+		}
+		lane := f.begin()
+		var waiting []*pending
+		for asked := range 20 {
+			waiting = append(waiting, f.within(3*time.Second, asked))
+		}
+		f.end(lane)
+		for range 10 {
+			b := f.next()
+			time.Sleep(120 * time.Millisecond)
+			b.finish()
+		}
+		f.served(waiting...)
+		require.Zero(t, f.Stat().TooLate)
+		f.idle()
+	})
+}
+
 // A lane that is held up says nothing of when it will go on, and a queue that was slow
 // before it was empty nothing of now.
 func TestNobodyIsTurnedAwayWithoutAPaceThatSaysSo(t *testing.T) {

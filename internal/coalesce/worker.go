@@ -55,6 +55,8 @@ func (g *Group[T]) serve(number int, lane Lane[T], calls []*Call[T]) []*Call[T] 
 		lane.Run(ctx, calls)
 		cancel()
 		g.mu.Lock()
+		// Not the calls that run alone: those may wait for a connection, or a login.
+		g.running.Observe(time.Since(g.slots[number].began))
 		g.ranLocked(number, len(calls))
 		g.hireLocked()
 		g.mu.Unlock()

@@ -9,12 +9,28 @@ import (
 // Estimate is how long something takes: a mean, and a mean deviation from it, of what was
 // observed lately. Both are kept as TCP keeps its round trip time (RFC 6298, section 2).
 // The zero value knows nothing. It is not safe for concurrent use.
-type Estimate struct{ mean, deviation time.Duration }
+//
+// Two things are done so that whoever relies on it does not turn people away for long without
+// need. What takes much longer than is likely has waited for something else, mostly, and counts
+// as a few times what is likely: one such says little, several soon say that times have changed.
+// And if several in a row take far less than the mean, it falls at once, to an eighth at most.
+type Estimate struct {
+	mean, deviation time.Duration
+	quick           int           // observations in a row of less than a quarter of the mean
+	slowest         time.Duration // of those
+}
 
 // How much of the figures the last observation makes, as a power of two.
 const (
 	meanShift      = 3
 	deviationShift = 2
+)
+
+const (
+	outlier = 4 // times what is likely count at most
+	turned  = 4 // quick ones in a row mean that times have changed; by chance that is rare
+	// instant is what no time counts as: from nothing no outlier would lead away.
+	instant = 100 * time.Microsecond
 )
 
 // deviations is how many mean deviations more than the mean are allowed for. Of a normal
@@ -23,10 +39,21 @@ const deviations = 2
 
 // Observe takes in that it took so long.
 func (e *Estimate) Observe(took time.Duration) {
-	if !e.Known() {
-		e.mean, e.deviation = max(took, 1), took/2
+	switch {
+	case !e.Known():
+		*e = Estimate{mean: max(took, 1), deviation: took / 2}
 		return
+	case took >= e.mean/4:
+		e.quick, e.slowest = 0, 0
+	default:
+		e.quick, e.slowest = e.quick+1, max(e.slowest, took)
+		if e.quick == turned {
+			mean := max(e.slowest, e.mean/8, 1)
+			*e = Estimate{mean: mean, deviation: mean / 2}
+			return
+		}
 	}
+	took = min(took, outlier*max(e.Likely(), instant))
 	off := took - e.mean
 	e.deviation += (max(off, -off) - e.deviation) >> deviationShift
 	e.mean = max(e.mean+off>>meanShift, 1)

@@ -49,6 +49,35 @@ func TestAChangeIsFollowedWithinADozenObservations(t *testing.T) {
 	}
 }
 
+func TestOneThatTookForeverSaysLittle(t *testing.T) {
+	var e pace.Estimate
+	for range 50 {
+		e.Observe(time.Millisecond)
+	}
+	e.Observe(time.Hour)
+	require.Less(t, e.Likely(), 5*time.Millisecond)
+	for range 10 {
+		e.Observe(time.Hour)
+	}
+	require.Greater(t, e.Likely(), 20*time.Millisecond, "several do")
+}
+
+func TestWhatWasMuchSlowerIsForgottenAfterAFewThatAreQuick(t *testing.T) {
+	var e pace.Estimate
+	for range 50 {
+		e.Observe(5 * time.Second)
+	}
+	for range 4 {
+		require.Greater(t, e.Likely(), time.Second)
+		e.Observe(time.Millisecond)
+	}
+	require.Less(t, e.Likely(), 2*time.Second)
+	for range 16 {
+		e.Observe(time.Millisecond)
+	}
+	require.Less(t, e.Likely(), 5*time.Millisecond)
+}
+
 // Times on networks and in queues have long tails.
 func TestMostOfWhatComesIsWithinWhatIsLikely(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
