@@ -12,9 +12,6 @@ import (
 	"github.com/mysqlsession/mysqlsession/internal/localserver"
 )
 
-// dsnVariable names a database to use.
-const dsnVariable = "MYSQLSESSION_DSN"
-
 // demoTable is where the demonstration keeps its sessions in a database that is
 // somebody's: not in a table that may be in use.
 const demoTable = "mysqlsession_demo"
