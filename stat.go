@@ -30,7 +30,8 @@ type Stat struct {
 	EmptyAcquireCount    int64
 	EmptyAcquireWaitTime time.Duration
 	// CanceledAcquireCount counts waits ended by their context, AcquireTimeoutCount
-	// those that got ErrAcquireTimeout, BacklogFullCount those that got ErrBacklogFull.
+	// those that got ErrAcquireTimeout when it had passed, BacklogFullCount those that got
+	// ErrBacklogFull.
 	CanceledAcquireCount int64
 	AcquireTimeoutCount  int64
 	BacklogFullCount     int64
