@@ -106,14 +106,14 @@ func (e *ServerError) Error() string {
 }
 
 // Is makes codes match the errors of this package that say the same: ErrNotWritable,
-// ErrUnavailable for a server that serves nobody now, and ErrValueTooLarge for a request
-// over max_allowed_packet.
+// ErrUnavailable for a server that serves nobody now or has lost the connection, and
+// ErrValueTooLarge for a request over max_allowed_packet.
 func (e *ServerError) Is(target error) bool {
 	switch target {
 	case ErrNotWritable:
 		return notWritable(e.Code)
 	case ErrUnavailable:
-		return notServing(e.Code)
+		return notServing(e.Code) || connectionLost(e.Code)
 	case ErrValueTooLarge:
 		return e.Code == errOverAllowedPacket
 	default:

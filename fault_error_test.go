@@ -27,25 +27,27 @@ type reportedError struct {
 }
 
 var reportedErrors = []reportedError{
-	{code: 1047, mariadb: true, mysql: true, discard: true, again: true},                       // Galera's node is not ready
-	{code: 1053, mariadb: true, mysql: true, discard: true, again: true},                       // shutting down
-	{code: 1290, mariadb: true, mysql: true, discard: true, again: true},                       // read-only
-	{code: 1792, mariadb: true, mysql: true, discard: true, again: true},                       // read-only
-	{code: 1836, mariadb: true, mysql: true, discard: true, again: true},                       // read-only
-	{code: 1927, mariadb: true, discard: true},                                                 // connection was killed
-	{code: 3032, mysql: true, discard: true},                                                   // offline mode
-	{code: 3168, mysql: true, discard: true},                                                   // unavailable
-	{code: 3169, mysql: true, discard: true},                                                   // session was killed
-	{code: 4031, mysql: true, discard: true},                                                   // idle for too long
-	{code: 4031, mariadb: true},                                                                // a trigger's affair
-	{code: 1105, mariadb: true, mysql: true, discard: true, unknown: true},                     // a proxy has lost its server
-	{code: 9001, mariadb: true, mysql: true, discard: true, unknown: true},                     // ProxySQL's word for it
-	{code: 1153, mariadb: true, mysql: true, discard: true, is: mysqlsession.ErrValueTooLarge}, // over max_allowed_packet
-	{code: 1021, mariadb: true, mysql: true},                                                   // disk full
-	{code: 1114, mariadb: true, mysql: true},                                                   // table full
-	{code: 1317, mariadb: true, mysql: true},                                                   // KILL QUERY
-	{code: 1969, mariadb: true},                                                                // max_statement_time
-	{code: 1041, mariadb: true, mysql: true},                                                   // out of memory
+	{code: 1047, mariadb: true, mysql: true, discard: true, again: true},                                    // Galera's node is not ready
+	{code: 1053, mariadb: true, mysql: true, discard: true, again: true},                                    // shutting down
+	{code: 1290, mariadb: true, mysql: true, discard: true, again: true},                                    // read-only
+	{code: 1792, mariadb: true, mysql: true, discard: true, again: true},                                    // read-only
+	{code: 1836, mariadb: true, mysql: true, discard: true, again: true},                                    // read-only
+	{code: 1927, mariadb: true, discard: true},                                                              // connection was killed
+	{code: 3032, mysql: true, discard: true},                                                                // offline mode
+	{code: 3168, mysql: true, discard: true},                                                                // unavailable
+	{code: 3169, mysql: true, discard: true},                                                                // session was killed
+	{code: 4031, mysql: true, discard: true},                                                                // idle for too long
+	{code: 4031, mariadb: true},                                                                             // a trigger's affair
+	{code: 1158, mariadb: true, mysql: true, discard: true, again: true},                                    // it could not read the request
+	{code: 1161, mariadb: true, mysql: true, discard: true, unknown: true, is: mysqlsession.ErrUnavailable}, // nor write the answer
+	{code: 1105, mariadb: true, mysql: true, discard: true, unknown: true},                                  // a proxy has lost its server
+	{code: 9001, mariadb: true, mysql: true, discard: true, unknown: true},                                  // ProxySQL's word for it
+	{code: 1153, mariadb: true, mysql: true, discard: true, is: mysqlsession.ErrValueTooLarge},              // over max_allowed_packet
+	{code: 1021, mariadb: true, mysql: true},                                                                // disk full
+	{code: 1114, mariadb: true, mysql: true},                                                                // table full
+	{code: 1317, mariadb: true, mysql: true},                                                                // KILL QUERY
+	{code: 1969, mariadb: true},                                                                             // max_statement_time
+	{code: 1041, mariadb: true, mysql: true},                                                                // out of memory
 }
 
 func (r reportedError) on(server dbtest.Server) bool {

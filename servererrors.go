@@ -48,14 +48,16 @@ func fateOf(e *ServerError, mariadb bool) fate {
 		1047, // Galera: this node does not serve now
 		1053: // shutting down
 		return fate{discard: true, repeat: remedyElsewhere, leave: true}
-	case 1040, 1203: // too many connections; from a proxy also in mid-session
+	case 1040, 1203, // too many connections; from a proxy also in mid-session
+		1158, 1159: // it could not read the whole request, so nothing ran
 		return fate{discard: true, repeat: remedyElsewhere}
 	case 1077, 1079, 1080, // the server is going
 		errOverAllowedPacket, // the server closes
 		1156, 1157, 1835,     // it could not make sense of what was sent
-		1158, 1159, 1160, 1161, 1184: // it saw a network error
+		1184: // it aborted the connection
 		return fate{discard: true}
 	case 1180, // an error during COMMIT
+		1160, 1161, // it could not write the answer
 		1105: // "unknown error", how proxies say that they lost the server behind them
 		return fate{discard: true, repeat: remedyUnknown}
 	case 1927: // MariaDB: connection was killed
@@ -103,6 +105,10 @@ func notServing(code uint16) bool {
 	return code == 1040 || code == 1203 || code == 1053 || code == 1047
 }
 
+// connectionLost reports whether the code is what the server says of a connection that has
+// failed, for as long as it can still say something.
+func connectionLost(code uint16) bool { return code >= 1158 && code <= 1161 }
+
 // serverErrorMeaning says in our own words what a code means: the server's words may
 // quote keys and data. "": not listed.
 func serverErrorMeaning(code uint16) string {
@@ -135,6 +141,8 @@ func serverErrorMeaning(code uint16) string {
 		return "no such table"
 	case errOverAllowedPacket:
 		return "packet over max_allowed_packet"
+	case 1158, 1159, 1160, 1161:
+		return "connection failed at the server"
 	case 1193:
 		return "unknown server variable"
 	case 1205:
