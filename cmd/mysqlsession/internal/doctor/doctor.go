@@ -58,6 +58,9 @@ func (r *Report) Count(severity mysqlsession.Severity) int {
 // that cannot be used, and of ctx.
 func Examine(ctx context.Context, cfg mysqlsession.Config, instances int) (*Report, error) {
 	cfg = cfg.WithDefaults()
+	if cfg.Database == "" { // which a connection need not have, and a store must
+		return nil, fmt.Errorf("%w: no database is named", mysqlsession.ErrInvalidConfig)
+	}
 	report := &Report{Servers: []Server{}, Findings: aboutConfig(&cfg)}
 	var reached []*Facts
 	for _, one := range servers(cfg) {
@@ -203,7 +206,7 @@ func about(f *Facts) []Finding {
 	var l findings
 	for _, rule := range []func(*findings, *Facts){
 		oldServer, readOnly, replicaStopped, replicaWritable, replicaLag, galeraState, galeraSettings, groupState, groupSize,
-		statementBinlog, grants, packets, idleTime, connections, accountConnections, refusedConnections, preparedStatements,
+		statementBinlog, grants, packets, idleTime, connections, accountConnections, reachedConnections, preparedStatements,
 		foreignKeyChecks, deadlockDetection, sqlMode, daylightSaving, clocks, expired,
 		encryption, publicKey, certificateEnd, accountPassword, accountPlugin, accountExpiry, accountPower, durability, hidden,
 	} {

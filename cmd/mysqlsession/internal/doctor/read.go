@@ -98,7 +98,7 @@ func (r *reader) settings() {
 		"wsrep_on", "wsrep_sync_wait", "wsrep_provider_options", "group_replication_group_name")
 	f.Session = r.named("SHOW SESSION VARIABLES", "wait_timeout", "foreign_key_checks", "transaction_read_only", "tx_read_only",
 		"max_user_connections", "time_zone", "binlog_format")
-	f.GlobalStatus = r.named("SHOW GLOBAL STATUS", "Connection_errors_max_connections", "Prepared_stmt_count",
+	f.GlobalStatus = r.named("SHOW GLOBAL STATUS", "Connection_errors_max_connections", "Max_used_connections",
 		"wsrep_ready", "wsrep_cluster_status", "wsrep_local_state_comment", "wsrep_cluster_size")
 	f.TLSStatus = r.named("SHOW SESSION STATUS", "Ssl_cipher", "Ssl_server_not_after")
 }
@@ -141,7 +141,9 @@ func parseAccount(statement string, global Settings) (plugin string, lifetime in
 	match := lifetimePattern.FindStringSubmatch(statement)
 	switch {
 	case match != nil:
-		lifetime, _ = strconv.Atoi(match[1]) // 0 for what is no number of days that there can be
+		if days, err := strconv.Atoi(match[1]); err == nil {
+			lifetime = days
+		}
 	case !strings.Contains(statement, "PASSWORD EXPIRE NEVER"):
 		days, _ := global.number("default_password_lifetime")
 		lifetime = int(days)

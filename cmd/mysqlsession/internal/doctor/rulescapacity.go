@@ -42,7 +42,7 @@ func idleTime(l *findings, f *Facts) {
 			fmt.Sprintf("keepalive_timeout=%v in the DSN", halfOf(limit)))
 	case limit <= keep:
 		l.warn("wait_timeout", fmt.Sprintf("is %d s, and KeepaliveTimeout %v: the server closes connections that the pool counts on", seconds, keep),
-			fmt.Sprintf("keepalive_timeout=%v in the DSN, or %s", halfOf(limit), f.set("wait_timeout", fmt.Sprint(int64((2*keep+time.Second-1)/time.Second)))))
+			f.set("wait_timeout", fmt.Sprint(int64((2*keep+time.Second-1)/time.Second)))+fmt.Sprintf(" -- or keepalive_timeout=%v in the DSN", halfOf(limit)))
 	}
 }
 
@@ -100,12 +100,20 @@ func (f *Facts) smallerPool(fit int64) string {
 	return fmt.Sprintf(" -- or pool_size=%d in the DSN", size)
 }
 
-func refusedConnections(l *findings, f *Facts) {
-	if n, ok := f.GlobalStatus.number("connection_errors_max_connections"); ok && n > 0 {
-		limit, _ := f.Global.number("max_connections")
-		l.note("max_connections", fmt.Sprintf("was reached: %d logins have been refused since the server started", n),
-			f.set("max_connections", fmt.Sprint(max(2*limit, f.wanted()+reserve))))
+// reachedConnections tells that there were as many connections as there may be. Not every
+// server counts the logins that it then refuses.
+func reachedConnections(l *findings, f *Facts) {
+	limit, _ := f.Global.number("max_connections")
+	refused, _ := f.GlobalStatus.number("connection_errors_max_connections")
+	most, _ := f.GlobalStatus.number("max_used_connections")
+	if refused == 0 && (most == 0 || most < limit) {
+		return
 	}
+	problem := fmt.Sprintf("was reached: %d connections were open at once since the server started", most)
+	if refused > 0 {
+		problem = fmt.Sprintf("was reached: %d logins have been refused since the server started", refused)
+	}
+	l.note("max_connections", problem, f.set("max_connections", fmt.Sprint(max(2*limit, f.wanted()+reserve))))
 }
 
 func preparedStatements(l *findings, f *Facts) {
@@ -115,6 +123,6 @@ func preparedStatements(l *findings, f *Facts) {
 	if !ok || f.Config.StatementMode != mysqlsession.StatementModePrepared || limit >= need {
 		return
 	}
-	l.warn("max_prepared_stmt_count", fmt.Sprintf("is %d, and %s: at %d statements a connection that takes up to %d; beyond it statements travel as text, and other programs' are refused",
+	l.warn("max_prepared_stmt_count", fmt.Sprintf("is %d, and %s: at %d statements a connection that takes up to %d, beyond which statements travel as text, and other programs' are refused",
 		limit, f.instances(), each, need), f.set("max_prepared_stmt_count", fmt.Sprint(2*need)))
 }

@@ -85,7 +85,7 @@ func loginFailure(cfg *mysqlsession.Config, code uint16) (problem, fix string) {
 	case 1045, 1698:
 		fix = "the password in MYSQLSESSION_PASSWORD or the DSN; or ALTER USER " + user + " IDENTIFIED BY 'a new password';"
 		if !encrypts(cfg) {
-			fix += " -- and ssl=true in the DSN, if the account requires TLS"
+			fix += " -- and ssl=true in the DSN, if the account or the server requires TLS"
 		}
 		return "denies the login of user " + quoteText(cfg.Username) + ": the password is wrong, or the account does not exist, or asks for more", fix
 	case 1044:
