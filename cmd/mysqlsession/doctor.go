@@ -115,7 +115,7 @@ func writeReport(out io.Writer, report *doctor.Report) error {
 		if version == "" {
 			version = "not reached"
 		}
-		fmt.Fprintf(&text, "%s  %s\n", server.Address, printable(version))
+		fmt.Fprintf(&text, "%s  %s\n", printable(server.Address), printable(version))
 	}
 	for _, group := range []struct {
 		severity mysqlsession.Severity
@@ -130,7 +130,7 @@ func writeReport(out io.Writer, report *doctor.Report) error {
 			continue
 		}
 		fmt.Fprintf(&text, "\n%s\n", paint(out, group.colour).Sprint(group.title))
-		for _, finding := range report.Findings {
+		for _, finding := range merged(report.Findings) {
 			if finding.Severity == group.severity {
 				writeFinding(&text, &finding, paint(out, color.Bold), len(report.Servers) > 1)
 			}
@@ -141,11 +141,28 @@ func writeReport(out io.Writer, report *doctor.Report) error {
 	return err
 }
 
+// merged puts what was found alike on several servers into one finding that names them all.
+func merged(findings []doctor.Finding) []doctor.Finding {
+	var list []doctor.Finding
+	at := map[doctor.Finding]int{}
+	for _, finding := range findings {
+		alike := finding
+		alike.Server = ""
+		if i, ok := at[alike]; ok {
+			list[i].Server += ", " + finding.Server
+			continue
+		}
+		at[alike] = len(list)
+		list = append(list, finding)
+	}
+	return list
+}
+
 // writeFinding prints one finding; with several servers, whose it is.
 func writeFinding(text *strings.Builder, finding *doctor.Finding, subject *color.Color, several bool) {
 	where := ""
 	if several && finding.Server != "" && finding.Server != finding.Subject {
-		where = finding.Server + ": "
+		where = printable(finding.Server) + ": "
 	}
 	fmt.Fprintf(text, "  %s%s %s\n    fix: %s\n", where, subject.Sprint(printable(finding.Subject)), printable(finding.Problem), printable(finding.Fix))
 }

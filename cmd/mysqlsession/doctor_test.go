@@ -168,6 +168,18 @@ func TestWhatAServerSaysCannotDriveTheTerminal(t *testing.T) {
 	require.Equal(t, "a:1  9.7\ufffd[2J\nb:1  9\n\nNotices\n  b:1: index \ufffd]0; is\ufffdodd\n    fix: DROP INDEX \ufffdm\n\n0 errors, 0 warnings, 1 notice\n", out.String())
 }
 
+func TestWhatIsFoundOnSeveralServersIsPrintedOnce(t *testing.T) {
+	found := func(problem, server string) doctor.Finding {
+		return doctor.Finding{Severity: mysqlsession.SeverityWarning, Subject: "x", Problem: problem, Fix: "SET x", Server: server}
+	}
+	var out strings.Builder
+	require.NoError(t, writeReport(&out, &doctor.Report{
+		Servers:  []doctor.Server{{Address: "a:1", Version: "9"}, {Address: "b:1", Version: "9"}},
+		Findings: []doctor.Finding{found("is 1", "a:1"), found("is 2", "b:1"), found("is 1", "b:1")},
+	}))
+	require.Contains(t, out.String(), "\nWarnings\n  a:1, b:1: x is 1\n    fix: SET x\n  b:1: x is 2\n    fix: SET x\n\n0 errors, 3 warnings")
+}
+
 func TestDoctorHasNoColoursButOnATerminal(t *testing.T) {
 	for _, environment := range []string{"", "NO_COLOR=1"} {
 		command := exec.Command(os.Args[0])

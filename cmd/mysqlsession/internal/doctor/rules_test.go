@@ -171,22 +171,26 @@ func accountTests() []ruleTest {
 func replicationTests() []ruleTest {
 	return []ruleTest{
 		{"read-only", func(f *Facts) { f.Global["read_only"], f.Denied, f.Refuses = "ON", nil, true },
-			"error: read_only is ON: all writes fail; name the primary in the DSN, or, if this is the primary, SET PERSIST read_only = OFF;"},
+			"error: read_only is ON: all writes fail; name the primary in the DSN; if it is this server, SET PERSIST read_only = OFF;"},
 		{"read-only, as a word of MariaDB 12", func(f *Facts) { f.Version, f.Global["read_only"], f.Refuses = "12.0.2-MariaDB", "NO_LOCK", true },
-			"error: read_only is NO_LOCK: all writes fail; name the primary in the DSN, or, if this is the primary, SET GLOBAL read_only = OFF; -- and in the option file: read_only = OFF"},
+			"error: read_only is NO_LOCK: all writes fail; name the primary in the DSN; if it is this server, SET GLOBAL read_only = OFF; -- and in the option file: read_only = OFF"},
 		{"read-only for others", func(f *Facts) { f.Global["read_only"] = "ON" },
-			"warning: read_only is ON, and only privileges of account shop@% let its writes pass: on a replica they are lost; name the primary in the DSN, or, if this is the primary, SET PERSIST read_only = OFF;"},
+			"warning: read_only is ON, and only privileges of account shop@% let its writes pass: on a replica they are lost; name the primary in the DSN; if it is this server, SET PERSIST read_only = OFF;"},
 		{"read-only in a list", func(f *Facts) { f.Others, f.Global["super_read_only"] = true, "ON" },
-			"notice: super_read_only is ON: the server is passed over while another one takes writes; leave it, if this is a replica; SET PERSIST read_only = OFF;"},
+			"notice: super_read_only is ON: the server is passed over while another one takes writes; leave it, if this is a replica; if not, SET PERSIST read_only = OFF;"},
 		{"offline", func(f *Facts) { f.Global["offline_mode"], f.Refuses = "ON", true },
-			"error: offline_mode is ON: all writes fail; name the primary in the DSN, or, if this is the primary, SET PERSIST offline_mode = OFF;"},
+			"error: offline_mode is ON: all writes fail; name the primary in the DSN; if it is this server, SET PERSIST offline_mode = OFF;"},
 		{"read-only transactions", func(f *Facts) { f.Session["transaction_read_only"], f.Refuses = "ON", true },
-			"error: transaction_read_only is ON: all writes fail; name the primary in the DSN, or, if this is the primary, SET PERSIST transaction_read_only = OFF;"},
+			"error: transaction_read_only is ON: all writes fail; name the primary in the DSN; if it is this server, SET PERSIST transaction_read_only = OFF;"},
 		{"expired rows on a replica", func(f *Facts) { f.Others, f.Global["innodb_read_only"], f.Expired = true, "ON", 5 },
-			"notice: innodb_read_only is ON: the server is passed over while another one takes writes; leave it, if this is a replica; start it without innodb_read_only"},
+			"notice: innodb_read_only is ON: the server is passed over while another one takes writes; leave it, if this is a replica; if not, start it without innodb_read_only"},
 		{"a replica that follows", func(f *Facts) {
 			f.Others, f.Global["read_only"], f.Replicas = true, "ON", []Replica{{"Yes", "Yes", 10}}
-		}, "notice: read_only is ON: the server is passed over while another one takes writes; leave it, if this is a replica; SET PERSIST read_only = OFF;"},
+		}, "notice: read_only is ON: the server is passed over while another one takes writes; leave it, if this is a replica; if not, end its replication first: STOP REPLICA; RESET REPLICA ALL; SET PERSIST read_only = OFF;"},
+		{"a secondary", func(f *Facts) {
+			group(f)
+			f.Refuses, f.Global["super_read_only"] = true, "ON"
+		}, "error: super_read_only is ON: all writes fail; name the primary in the DSN; if it is this server, SELECT group_replication_set_as_primary(@@server_uuid);"},
 		{"a replica that takes writes", func(f *Facts) { f.Replicas = []Replica{{"Yes", "Yes", 0}} },
 			"warning: replication leads from another server to this one, which takes writes: the source does not get what is written here, unless it is a replica too; SET PERSIST read_only = ON;"},
 		{"a node that is ready", galera, ""},

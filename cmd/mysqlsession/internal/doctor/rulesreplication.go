@@ -11,15 +11,18 @@ import (
 // readOnly is a server that takes no writes, as what may be its part in a list.
 func readOnly(l *findings, f *Facts) {
 	name := f.readOnly()
+	if name == "" {
+		return
+	}
+	is := "is " + f.readOnlyValue(name)
 	switch {
-	case name == "":
 	case f.Others:
-		l.note(name, "is "+f.readOnlyValue(name)+": the server is passed over while another one takes writes", "leave it, if this is a replica; "+f.writable(name))
-	case f.Denied["INSERT "+f.Config.TableName] || f.Refuses || !f.wrote():
-		l.err(name, "is "+f.readOnlyValue(name)+": all writes fail", "name the primary in the DSN, or, if this is the primary, "+f.writable(name))
+		l.note(name, is+": the server is passed over while another one takes writes", "leave it, if this is a replica; if not, "+f.writable(name))
+	case f.Refuses || !f.wrote():
+		l.err(name, is+": all writes fail", "name the primary in the DSN; if it is this server, "+f.writable(name))
 	default:
-		l.warn(name, "is "+f.readOnlyValue(name)+", and only privileges of account "+f.Account+" let its writes pass: on a replica they are lost",
-			"name the primary in the DSN, or, if this is the primary, "+f.writable(name))
+		l.warn(name, is+", and only privileges of account "+f.Account+" let its writes pass: on a replica they are lost",
+			"name the primary in the DSN; if it is this server, "+f.writable(name))
 	}
 }
 
@@ -36,12 +39,17 @@ func (f *Facts) readOnlyValue(name string) string {
 	return f.Session[name]
 }
 
-// writable is the statement that lets a server take writes.
+// writable is what lets a server take writes. One that follows another must not be made to
+// by a setting alone: the two would go apart.
 func (f *Facts) writable(name string) string {
-	switch name {
-	case "innodb_read_only":
+	switch {
+	case f.inGroup():
+		return "SELECT group_replication_set_as_primary(@@server_uuid);"
+	case len(f.Replicas) > 0:
+		return "end its replication first: STOP REPLICA; RESET REPLICA ALL; " + f.set("read_only", "OFF")
+	case name == "innodb_read_only":
 		return "start it without innodb_read_only"
-	case "super_read_only", "read_only": // the former goes with the latter
+	case name == "super_read_only": // which goes with the other
 		return f.set("read_only", "OFF")
 	default:
 		return f.set(name, "OFF")

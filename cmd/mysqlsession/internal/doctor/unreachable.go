@@ -124,7 +124,7 @@ func stateFailure(cfg *mysqlsession.Config, code uint16) (problem, fix string) {
 	case 1053:
 		return "is shutting down", "start it again"
 	case 1047:
-		return "is a node of Galera that is not ready", "wait until it has joined, or see in its log why it does not"
+		return "is a node of Galera that is not ready", "wait until it has joined; if it has no majority and the others are gone for good: SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES';"
 	case 3032:
 		return "is in offline mode, in which it lets administrators in only", "SET PERSIST offline_mode = OFF;"
 	default:
