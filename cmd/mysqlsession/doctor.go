@@ -110,6 +110,7 @@ func writeJSON(out io.Writer, report *doctor.Report) error {
 // writeReport prints the report for people, the gravest first.
 func writeReport(out io.Writer, report *doctor.Report) error {
 	var text strings.Builder
+	report = &doctor.Report{Servers: report.Servers, Findings: merged(report.Findings)}
 	for _, server := range report.Servers {
 		version := server.Version
 		if version == "" {
@@ -130,7 +131,7 @@ func writeReport(out io.Writer, report *doctor.Report) error {
 			continue
 		}
 		fmt.Fprintf(&text, "\n%s\n", paint(out, group.colour).Sprint(group.title))
-		for _, finding := range merged(report.Findings) {
+		for _, finding := range report.Findings {
 			if finding.Severity == group.severity {
 				writeFinding(&text, &finding, paint(out, color.Bold), len(report.Servers) > 1)
 			}

@@ -160,7 +160,7 @@ func fatalError(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return ctx.Err()
 	case errors.Is(err, mysqlsession.ErrInvalidConfig):
 		return err
 	default:

@@ -38,7 +38,8 @@ type Facts struct {
 	Group      []Member
 	Expired    int           // rows whose expiry is longer ago than Grace, up to expiredLimit
 	Grace      time.Duration // in which a clean-up would have come by
-	NotCounted bool          // counting took too long
+	CountLimit time.Duration // after which counting is given up
+	NotCounted bool          // it was
 	Hidden     []Hidden      // what the account may not see
 }
 

@@ -16,6 +16,9 @@ import (
 // expiredLimit is how many expired rows are counted: an old table may have millions.
 const expiredLimit = 10_000
 
+// longestCount is how long the server may count them.
+const longestCount = 5 * time.Second
+
 // leastGrace is how long a row may be expired before somebody should have removed it.
 const leastGrace = 10 * time.Minute
 
@@ -220,12 +223,21 @@ func (r *reader) group() {
 		})
 }
 
-// expired counts rows that a clean-up would have removed long ago.
+// expired counts rows that a clean-up would have removed long ago. Without an index that
+// takes time, of which the server is to have less than the connection's own ReadTimeout.
 func (r *reader) expired() {
 	f := r.facts
 	f.Grace = max(leastGrace, 5*f.Config.CleanupInterval)
-	statement := fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE exp < FROM_UNIXTIME(%d) LIMIT %d) AS expired",
-		quoteTable(f.Config.TableName), f.Config.Clock().Add(-f.Grace).Unix(), expiredLimit)
+	f.CountLimit = longestCount
+	if f.Config.ReadTimeout > 0 {
+		f.CountLimit = min(longestCount, f.Config.ReadTimeout/2)
+	}
+	before, hint := "", fmt.Sprintf(" /*+ MAX_EXECUTION_TIME(%d) */", max(f.CountLimit.Milliseconds(), 1))
+	if f.mariaDB() {
+		before, hint = fmt.Sprintf("SET STATEMENT max_statement_time = %.3f FOR ", f.CountLimit.Seconds()), ""
+	}
+	statement := fmt.Sprintf("%sSELECT%s COUNT(*) FROM (SELECT 1 FROM %s WHERE exp < FROM_UNIXTIME(%d) LIMIT %d) AS expired",
+		before, hint, quoteTable(f.Config.TableName), f.Config.Clock().Add(-f.Grace).Unix(), expiredLimit)
 	refusal := r.query(statement, func(row mysqlsession.Row) {
 		n, _ := row.Int64(0)
 		f.Expired = int(n)

@@ -81,18 +81,17 @@ const lagTolerance = 10 * time.Second
 func replicaLag(l *findings, f *Facts) {
 	for _, r := range f.followed() {
 		if behind := time.Duration(r.Behind) * time.Second; behind > lagTolerance {
-			l.warn("replication", fmt.Sprintf("is %v behind its source: as a source it would not have the sessions of that time, and have those that were deleted", behind),
-				f.set(f.workers(), "4"))
+			l.warn("replication", fmt.Sprintf("is %v behind its source: as a source it would not have the sessions of that time, and have those that were deleted", behind), f.moreWorkers())
 		}
 	}
 }
 
-// workers is the setting by which a replica applies in parallel.
-func (f *Facts) workers() string {
+// moreWorkers lets a replica apply more at a time, which it begins with when it starts.
+func (f *Facts) moreWorkers() string {
 	if f.mariaDB() {
-		return "slave_parallel_threads"
+		return "STOP REPLICA; SET GLOBAL slave_parallel_threads = 16; START REPLICA; -- and in the option file: slave_parallel_threads = 16"
 	}
-	return "replica_parallel_workers"
+	return "STOP REPLICA; SET PERSIST replica_parallel_workers = 16; START REPLICA;"
 }
 
 func (f *Facts) followed() []Replica {

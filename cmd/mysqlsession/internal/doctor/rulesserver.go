@@ -131,7 +131,7 @@ func expired(l *findings, f *Facts) {
 		return
 	}
 	if f.NotCounted {
-		l.note(f.Config.TableName, fmt.Sprintf("has expired rows that could not be counted within ReadTimeout, %v", f.Config.ReadTimeout), "make sure that "+f.Config.TableName+".exp has an index")
+		l.note(f.Config.TableName, fmt.Sprintf("is slow to look for expired rows in: they were not counted within %v", f.CountLimit), "CREATE INDEX exp ON "+f.qualified(f.Config.TableName)+" (exp); -- if it has none")
 	}
 	if f.Expired == 0 {
 		return

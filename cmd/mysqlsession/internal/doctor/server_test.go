@@ -286,6 +286,33 @@ func TestExpiredRowsThatNobodyRemovesAreFound(t *testing.T) {
 	})
 }
 
+func TestRowsThatTakeTooLongToCountAreNoReasonToGiveUp(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := migrated(t, server)
+		admin := server.AdminIn(t, cfg.Database)
+		execute(t, admin, "INSERT INTO sessions VALUES ('long ago', 'n', 'd', NOW() - INTERVAL 1 HOUR)")
+		execute(t, admin, "CREATE VIEW slow AS SELECT sid, name, data, exp FROM sessions WHERE SLEEP(60) = 0")
+		cfg.TableName, cfg.TableNameMeta, cfg.ReadTimeout, cfg.LockWaitTimeout = "slow", "sessions_meta", 1500*time.Millisecond, time.Second
+		found := examined(t, cfg)
+		one(t, found, "notice: slow is slow to look for expired rows in: they were not counted within 750ms")
+		one(t, found, "warning: slow is a view")
+	})
+}
+
+func TestAServerInOfflineModeIsAnErrorToEveryAccount(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		if server.MariaDB() {
+			require.NotContains(t, strings.Join(examined(t, migrated(t, server)), " "), "offline", "it has no such mode")
+			return
+		}
+		cfg := migrated(t, server)
+		server.SetGlobal(t, "offline_mode", 1)
+		one(t, examined(t, cfg), "error: "+addressOf(&cfg)+" is in offline mode, in which it lets administrators in only; SET PERSIST offline_mode = OFF;")
+		cfg.Username, cfg.Password = server.Config.Username, server.Config.Password
+		one(t, examined(t, cfg), "warning: offline_mode is ON, and only privileges of account")
+	})
+}
+
 func TestLookingChangesNothing(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		cfg := migrated(t, server)
