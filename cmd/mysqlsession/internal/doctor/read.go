@@ -60,8 +60,17 @@ func look(ctx context.Context, cfg mysqlsession.Config, instances int, others bo
 	r.group()
 	r.expired()
 	r.grants() // last: a read-only server's refusal ends the connection
-	return f, r.err
+	if r.err != nil {
+		return nil, &brokenOffError{r.err}
+	}
+	return f, nil
 }
+
+// brokenOffError is a server that was lost while it was looked at.
+type brokenOffError struct{ err error }
+
+func (e *brokenOffError) Error() string { return e.err.Error() }
+func (e *brokenOffError) Unwrap() error { return e.err }
 
 // query runs one statement. What the server answers in place of rows is returned; after
 // another failure nothing more is asked.

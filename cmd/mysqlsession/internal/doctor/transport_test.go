@@ -13,6 +13,7 @@ import (
 
 	"github.com/mysqlsession/mysqlsession"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+	"github.com/mysqlsession/mysqlsession/internal/faultproxy"
 	"github.com/mysqlsession/mysqlsession/internal/localserver"
 )
 
@@ -151,15 +152,34 @@ func TestAServerThatTakesTLSOnlySaysSo(t *testing.T) {
 			_, err := conn.Exec(context.WithoutCancel(t.Context()), "SET GLOBAL require_secure_transport = OFF")
 			require.NoError(t, err)
 		}()
-		if server.MariaDB() { // which gives no other reason than for a wrong password
-			require.Contains(t, one(t, examined(t, cfg), "error: "+addressOf(&cfg)+" denies the login"), "ssl=true in the DSN, if the account or the server requires TLS")
-		} else {
-			one(t, examined(t, cfg), "error: "+addressOf(&cfg)+" takes logins over TLS only; ssl=true&ssl_verify=true in the DSN")
+		line := one(t, examined(t, cfg), "error: "+addressOf(&cfg))
+		require.Contains(t, line, "ssl=true")
+		if !server.MariaDB() { // whose older versions say the same as to a wrong password
+			require.Contains(t, line, " takes logins over TLS only; ssl=true&ssl_verify=true in the DSN")
 		}
 	})
 }
 
-// A server with other start options than those of the other tests.
+func TestAServerThatIsLostWhileItIsLookedAtIsSaid(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := migrated(t, server)
+		proxy, err := faultproxy.New(addressOf(&cfg))
+		require.NoError(t, err)
+		t.Cleanup(proxy.Close)
+		cfg.Host, cfg.Port = proxy.Address().IP.String(), uint16(proxy.Address().Port)
+		conn, err := mysqlsession.Connect(t.Context(), cfg)
+		require.NoError(t, err)
+		login := proxy.Passed(faultproxy.ToServer)
+		require.NoError(t, conn.Close())
+
+		proxy.Set(faultproxy.ToServer, faultproxy.Rule{After: login + 200, Then: faultproxy.Cut})
+		found := examined(t, cfg)
+		require.Len(t, found, 1, "what was read is not judged by halves")
+		one(t, found, "error: "+addressOf(&cfg)+" was lost while it was looked at: ")
+	})
+}
+
+// privateServer is one with other start options than those of the other tests.
 func privateServer(t *testing.T, secure bool, arguments ...string) mysqlsession.Config {
 	t.Helper()
 	binaries := localserver.Find()

@@ -14,7 +14,17 @@ import (
 
 // unreachable is the finding about a server that could not be used at all.
 func unreachable(cfg *mysqlsession.Config, address string, err error) Finding {
-	problem, fix := networkFailure(cfg, err)
+	problem, fix := connectFailure(cfg, address, err)
+	var broken *brokenOffError
+	if errors.As(err, &broken) {
+		problem, fix = "was lost while it was looked at: "+reason(err), "see the server's log; read_timeout=30s in the DSN, if it is slow"
+	}
+	return Finding{Severity: mysqlsession.SeverityError, Subject: address, Problem: problem, Fix: fix}
+}
+
+// connectFailure is about a connection that could not be made.
+func connectFailure(cfg *mysqlsession.Config, address string, err error) (problem, fix string) {
+	problem, fix = networkFailure(cfg, err)
 	if problem == "" {
 		problem, fix = tlsFailure(cfg, err)
 	}
@@ -25,11 +35,9 @@ func unreachable(cfg *mysqlsession.Config, address string, err error) Finding {
 		}
 	}
 	if problem == "" {
-		said := reason(err)
-		problem = "cannot be used: " + strings.TrimPrefix(said, "connect to "+address+": ")
-		fix = "see the server's log"
+		return "cannot be used: " + strings.TrimPrefix(reason(err), "connect to "+address+": "), "see the server's log"
 	}
-	return Finding{Severity: mysqlsession.SeverityError, Subject: address, Problem: problem, Fix: fix}
+	return problem, fix
 }
 
 // networkFailure is about getting there; "" if that was not it.
