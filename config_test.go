@@ -18,7 +18,7 @@ import (
 type Config = mysqlsession.Config
 
 func TestZeroConfigHasTheDocumentedDefaults(t *testing.T) {
-	cfg := mysqlsession.WithDefaults(Config{Database: "app"})
+	cfg := Config{Database: "app"}.WithDefaults()
 	if cfg.DialFunc == nil || cfg.Clock == nil || cfg.Logger == nil {
 		t.Error("a function or the logger is still nil")
 	}
@@ -65,11 +65,11 @@ func TestDefaultsFollowTheFieldsTheyDependOn(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			once := mysqlsession.WithDefaults(c.given)
+			once := c.given.WithDefaults()
 			if got := c.got(once); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
-			if twice := mysqlsession.WithDefaults(once); twice.ConnString() != once.ConnString() {
+			if twice := once.WithDefaults(); twice.ConnString() != once.ConnString() {
 				t.Errorf("a second call changed %s into %s", once.ConnString(), twice.ConnString())
 			}
 			if err := mysqlsession.Validate(once); err != nil {

@@ -9,6 +9,11 @@ import (
 	"time"
 )
 
+// WithDefaults is a copy with its default in the place of every field that was left at zero:
+// what is used, for programs that compare it with a server's settings. A duration or a
+// number that is negative stays, and means that there is no such limit.
+func (cfg Config) WithDefaults() Config { return cfg.copy().withDefaults() }
+
 // withDefaults puts its default in place of every field that was left at zero. What is
 // negative, and so switched off, stays as it is; a second call changes nothing.
 func (cfg Config) withDefaults() Config {

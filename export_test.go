@@ -9,9 +9,6 @@ import (
 	"github.com/mysqlsession/mysqlsession/internal/wire"
 )
 
-// WithDefaults opens withDefaults to tests.
-func WithDefaults(cfg Config) Config { return cfg.withDefaults() }
-
 // Validate opens validate to tests.
 func Validate(cfg Config) error { return cfg.validate() }
 
