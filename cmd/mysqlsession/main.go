@@ -6,14 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/mysqlsession/mysqlsession"
 	"github.com/mysqlsession/mysqlsession/internal/localserver"
 )
 
@@ -27,6 +30,7 @@ const (
 	exitFailure     = 1
 	exitUsage       = 2
 	exitInterrupted = 130 // as shells have it for SIGINT
+	exitClosedPipe  = 141 // as shells have it for SIGPIPE
 )
 
 // exitError ends the program with a code of the command's own. Without an error it says nothing.
@@ -49,13 +53,23 @@ func run() int {
 	// Whoever interrupts a second time does not want to wait for an orderly end; the
 	// watchdog cleans up then.
 	context.AfterFunc(ctx, stop)
+	// Who does not read on ends no migration halfway: writing to a closed pipe is an error,
+	// and no signal's end.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	err := newRootCommand().ExecuteContext(ctx)
+	return report(ctx, newRootCommand().ExecuteContext(ctx), os.Stderr)
+}
+
+// report says what went wrong, and is the program's exit code.
+func report(ctx context.Context, err error, to io.Writer) int {
 	if err == nil {
 		return 0
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return exitInterrupted
+	}
+	if errors.Is(err, syscall.EPIPE) && !errors.Is(err, mysqlsession.ErrUnavailable) {
+		return exitClosedPipe // by whoever read the output: there is nothing to say
 	}
 	code := exitFailure
 	if own := (*exitError)(nil); errors.As(err, &own) {
@@ -63,47 +77,79 @@ func run() int {
 			return code
 		}
 	}
-	fmt.Fprintln(os.Stderr, "mysqlsession:", strings.TrimPrefix(err.Error(), "mysqlsession: "))
+	_, _ = fmt.Fprintln(to, "mysqlsession:", strings.TrimPrefix(err.Error(), "mysqlsession: "))
 	return code
 }
+
+const rootHelp = `HTTP sessions in MySQL and MariaDB: what those need who run services with the
+library of that name.
+
+Commands work on the database that $MYSQLSESSION_DSN names, or the file of
+--dsn-file. A password may be apart from it, in $MYSQLSESSION_PASSWORD or the
+file of --password-file. On the command line all users of a machine can see it.
+
+Results go to standard output, messages to standard error. Exit codes are 0 for
+success, 1 for failure, 2 for a command line that cannot be used, and 130 after
+Ctrl-C; a command that has others tells so.`
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "mysqlsession",
 		Short:         "HTTP sessions in MySQL and MariaDB",
+		Long:          rootHelp,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.ArbitraryArgs,
-		RunE: func(command *cobra.Command, arguments []string) error {
-			if len(arguments) == 0 {
-				return command.Help()
-			}
-			said := fmt.Sprintf("unknown command %q", arguments[0])
-			if similar := command.SuggestionsFor(arguments[0]); len(similar) > 0 {
-				said += "; is it " + strings.Join(similar, " or ") + "?"
-			}
-			return &exitError{exitUsage, errors.New(said + "; see mysqlsession --help")}
-		},
+		RunE:          runGroup,
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(newDemoCommand())
+	root.AddCommand(newMigrateCommand(), newSessionsCommand(), newCleanupCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	checkUsage(root)
+	offerNoFiles(root)
 	return root
 }
 
-// checkUsage has errors in the arguments of the commands below this one end with the code
-// for that.
+// offerNoFiles keeps shells from offering files as arguments: no command takes one, but for
+// flags.
+func offerNoFiles(parent *cobra.Command) {
+	for _, command := range parent.Commands() {
+		offerNoFiles(command)
+		if command.ValidArgsFunction == nil {
+			command.ValidArgsFunction = cobra.NoFileCompletions
+		}
+	}
+}
+
+// runGroup is what a command does that only has others below it.
+func runGroup(command *cobra.Command, arguments []string) error {
+	if len(arguments) == 0 {
+		return command.Help()
+	}
+	said := fmt.Sprintf("unknown command %q", arguments[0])
+	if similar := command.SuggestionsFor(arguments[0]); len(similar) > 0 {
+		said += "; is it " + strings.Join(similar, " or ") + "?"
+	}
+	return &exitError{exitUsage, fmt.Errorf("%s; see %s --help", said, command.CommandPath())}
+}
+
+// checkUsage has errors in the arguments of the commands below this one, and in how they
+// use flags together, end with the code for that.
 func checkUsage(parent *cobra.Command) {
 	for _, command := range parent.Commands() {
 		checkUsage(command)
 		check := command.Args
-		if check == nil {
-			continue
-		}
 		command.Args = func(command *cobra.Command, arguments []string) error {
-			if err := check(command, arguments); err != nil {
+			err := command.ValidateRequiredFlags()
+			if err == nil {
+				err = command.ValidateFlagGroups()
+			}
+			if err == nil && check != nil {
+				err = check(command, arguments)
+			}
+			if err != nil {
 				return &exitError{exitUsage, fmt.Errorf("%w; see %s --help", err, command.CommandPath())}
 			}
 			return nil
@@ -114,8 +160,28 @@ func checkUsage(parent *cobra.Command) {
 // version is what the Go toolchain has noted of where the program comes from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(unknown)"
+	if !ok {
+		info = &debug.BuildInfo{}
 	}
-	return info.Main.Version
+	return versionOf(info)
+}
+
+// versionOf is a release, or the commit of a local build, and what it was built with.
+func versionOf(info *debug.BuildInfo) string {
+	version, revision, changed := info.Main.Version, "", ""
+	for _, setting := range info.Settings {
+		switch {
+		case setting.Key == "vcs.revision":
+			revision = setting.Value[:min(len(setting.Value), 12)]
+		case setting.Key == "vcs.modified" && setting.Value == "true":
+			changed = " with changes"
+		}
+	}
+	if version == "" || version == "(devel)" {
+		version = "development build"
+		if revision != "" {
+			version += " of " + revision + changed
+		}
+	}
+	return fmt.Sprintf("%s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
