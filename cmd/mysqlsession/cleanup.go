@@ -13,9 +13,9 @@ func newCleanupCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Remove sessions that have expired",
-		Long: `Removes the sessions that have expired, under all names, with their metadata, and
-prints how many those were. Services that use the library do the same in the
-background; this is for those that switched it off, and for cron.
+		Long: `Removes the sessions that have expired, under all names, with their metadata,
+and prints how many those were. Services that use the library do the same in
+the background; this is for those that switched it off, and for cron.
 
 It goes in small batches, each by itself, and can be interrupted at any time.`,
 		Example: `  # How many would be removed?

@@ -21,13 +21,14 @@ func newMigrateCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "migrate",
 		Short: "Create or upgrade the two tables of a database",
-		Long: `Creates the tables of sessions and their metadata, or makes those that exist what
-the library wants: binary columns, an index on the expiry, a foreign key that
-takes metadata along. Rows are kept. Each step is printed before it is run.
+		Long: `Creates the tables of sessions and their metadata, or makes those that exist
+what the library wants: binary columns, an index on the expiry, a foreign key
+that takes metadata along. Rows are kept. Each step is printed before it is
+run.
 
-It can be run at any time, by several at once, and while services use the tables.
-A large old table takes its time, during which it cannot be written. After an
-interruption the next run goes on where this one was.
+It can be run at any time, by several at once, and while services use the
+tables. A large old table takes its time, during which it cannot be written.
+After an interruption the next run goes on where this one was.
 
 --print prints the SQL that would be run now, and runs nothing. It is for this
 database as it is at this moment.`,

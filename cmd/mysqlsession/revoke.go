@@ -17,8 +17,8 @@ func newRevokeCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "revoke ID | - | FINGERPRINT",
 		Short: "Revoke one session",
-		Long: `Removes one session and its metadata: whoever has its id is signed out. A session
-that is not there is a failure.`,
+		Long: `Removes one session and its metadata: whoever has its id is signed out. A
+session that is not there is a failure.`,
 		Example: `  # By the id in a cookie, which is asked for
   mysqlsession sessions revoke -
 
@@ -60,9 +60,9 @@ func newRevokeAllCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "revoke-all --audience AUDIENCE --subject SUBJECT | --everybody --name NAME",
 		Short: "Revoke all sessions of a subject, or of everybody",
-		Long: `Removes all sessions of a subject under an audience, those of each name at once, or
-with --everybody all sessions of a name, 500 at a time: whoever has their ids is
-signed out. Sessions that begin meanwhile may stay.
+		Long: `Removes all sessions of a subject under an audience, those of each name at
+once, or with --everybody all sessions of a name, 500 at a time: whoever has
+their ids is signed out. Sessions that begin meanwhile may stay.
 
 It asks for confirmation. Where there is no terminal it wants --yes.`,
 		Example: `  mysqlsession sessions revoke-all --audience web --subject alice

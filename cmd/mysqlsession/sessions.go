@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,17 +16,18 @@ func newSessionsCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "sessions",
 		Short: "List, show, revoke and count sessions",
-		Long: `Lists, shows, revokes and counts sessions. Values are never printed unless asked for.
+		Long: `Lists, shows, revokes and counts sessions. Values are never printed unless
+asked for.
 
 A session is named in one of two ways:
 
-- By its id, the value of its cookie. Whoever has the id has the session, and the
-  arguments of a command can be seen by all users of a machine: give - and the id
-  is read from standard input. One that begins with a dash follows --.
+- By its id, the value of its cookie. Whoever has the id has the session, and
+  the arguments of a command can be seen by all users of a machine: give - and
+  the id is read from standard input. One that begins with a dash follows --.
 - By its fingerprint, of which lists print twelve digits, with --audience and
   --subject to say among whose sessions it is. Six digits are enough where they
-  tell it from the others. A fingerprint is made from the id by SHA-256 and is no
-  secret: it opens nothing.
+  tell it from the others. A fingerprint is made from the id by SHA-256 and is
+  no secret: it opens nothing.
 
 Names are those of cookies. Without --name a command works on all of them.`,
 		Args: cobra.ArbitraryArgs,
@@ -75,14 +77,14 @@ func newListCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "list --audience AUDIENCE --subject SUBJECT",
 		Short: "List the sessions of a subject",
-		Long: `Lists the live sessions of a subject under an audience, the one that expires last
-first.
+		Long: `Lists the live sessions of a subject under an audience, the one that expires
+last first.
 
 --ids prints the ids that the table holds, with hash_keys in the DSN hashes of
 them, which show and revoke take with --stored. Without hash_keys they are the
 sessions' own: whoever reads them can take the sessions over.`,
 		Example: `  mysqlsession sessions list --audience web --subject alice
-  mysqlsession sessions list --audience web --subject alice --name session --json`,
+  mysqlsession sessions list --audience web --subject alice --expired --json`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			store, err := on.open(command)
@@ -142,11 +144,11 @@ func newShowCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "show ID | - | FINGERPRINT",
 		Short: "Show one session",
-		Long: `Shows one session: its name, when it expires, how large its value is, and whose it
-is. It may have expired and await the clean-up.
+		Long: `Shows one session: its name, when it expires, how large its value is, and whose
+it is. It may have expired and await the clean-up.
 
---value prints the value instead, as it is; at a terminal, where it could do harm,
-with what cannot be printed escaped. In JSON it is base64.`,
+--value prints the value instead, as it is; at a terminal, where it could do
+harm, with what cannot be printed escaped. In JSON it is base64.`,
 		Example: `  # By the id in a cookie, which is asked for
   mysqlsession sessions show -
 
@@ -166,8 +168,11 @@ with what cannot be printed escaped. In JSON it is base64.`,
 			view := viewOf(found.info, false)
 			if value {
 				content, err := store.Get(command.Context(), found.info.Name, found.key)
+				if errors.Is(err, mysqlsession.ErrNotFound) {
+					return errors.New("the session has ended, and its value cannot be read any more")
+				}
 				if err != nil {
-					return fmt.Errorf("its value: %w", err)
+					return err
 				}
 				view.Value = &content
 			}
