@@ -107,6 +107,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(newDemoCommand())
 	root.AddCommand(newMigrateCommand(), newSessionsCommand(), newCleanupCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	root.InitDefaultCompletionCmd()
 	checkUsage(root)
 	offerNoFiles(root)
 	return root
@@ -140,6 +141,9 @@ func runGroup(command *cobra.Command, arguments []string) error {
 func checkUsage(parent *cobra.Command) {
 	for _, command := range parent.Commands() {
 		checkUsage(command)
+		if command.HasSubCommands() && !command.Runnable() {
+			command.Args, command.RunE = cobra.ArbitraryArgs, runGroup
+		}
 		check := command.Args
 		command.Args = func(command *cobra.Command, arguments []string) error {
 			err := command.ValidateRequiredFlags()
@@ -157,31 +161,12 @@ func checkUsage(parent *cobra.Command) {
 	}
 }
 
-// version is what the Go toolchain has noted of where the program comes from.
+// version is a release, or the commit of a local build with "+dirty" for changes, as the
+// Go toolchain has noted it, and what the program was built with and for.
 func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		info = &debug.BuildInfo{}
-	}
-	return versionOf(info)
-}
-
-// versionOf is a release, or the commit of a local build, and what it was built with.
-func versionOf(info *debug.BuildInfo) string {
-	version, revision, changed := info.Main.Version, "", ""
-	for _, setting := range info.Settings {
-		switch {
-		case setting.Key == "vcs.revision":
-			revision = setting.Value[:min(len(setting.Value), 12)]
-		case setting.Key == "vcs.modified" && setting.Value == "true":
-			changed = " with changes"
-		}
-	}
-	if version == "" || version == "(devel)" {
-		version = "development build"
-		if revision != "" {
-			version += " of " + revision + changed
-		}
+	version := "development build" // of a folder of which the toolchain knows no history
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		version = info.Main.Version
 	}
 	return fmt.Sprintf("%s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -106,6 +106,9 @@ func (r *revocation) run(command *cobra.Command) error {
 		if err != nil {
 			return err
 		}
+		if len(sessions) == 0 { // nothing to ask about
+			return writeRevoked(command, r.asJSON, 0)
+		}
 		live := int64(len(slices.DeleteFunc(slices.Clone(sessions), func(info mysqlsession.SessionInfo) bool { return !info.Live })))
 		question = fmt.Sprintf("Revoke %s of %s, %s?", plural(live, "session", "sessions"), printable(r.of.subject), printable(r.of.audience))
 		revoke = func(command *cobra.Command, store *mysqlsession.Store) (int64, error) {

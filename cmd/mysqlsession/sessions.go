@@ -30,8 +30,6 @@ A session is named in one of two ways:
   no secret: it opens nothing.
 
 Names are those of cookies. Without --name a command works on all of them.`,
-		Args: cobra.ArbitraryArgs,
-		RunE: runGroup,
 	}
 	command.AddCommand(newListCommand(), newShowCommand(), newRevokeCommand(), newRevokeAllCommand(), newCountCommand())
 	return command
