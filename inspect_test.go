@@ -19,12 +19,20 @@ import (
 func inspected(t *testing.T, now time.Time, body func(t *testing.T, store *mysqlsession.Store, execute func(statement string, arguments ...any))) {
 	t.Helper()
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
-		for name, create := range map[string]func(*testing.T, mysqlsession.Config, *sql.DB){"new tables": createNewTables, "the document's tables": createDocumentTables} {
-			t.Run(name, func(t *testing.T) {
+		for _, test := range []struct {
+			name   string
+			create func(*testing.T, mysqlsession.Config, *sql.DB)
+			mode   mysqlsession.StatementMode
+		}{
+			{"new tables", createNewTables, mysqlsession.StatementModePrepared},
+			{"the document's tables", createDocumentTables, mysqlsession.StatementModePrepared},
+			{"the document's tables, statements as text", createDocumentTables, mysqlsession.StatementModeText},
+		} {
+			t.Run(test.name, func(t *testing.T) {
 				cfg := server.NewDatabase(t)
-				cfg.Clock = func() time.Time { return now }
+				cfg.Clock, cfg.StatementMode = func() time.Time { return now }, test.mode
 				admin := server.AdminIn(t, cfg.Database)
-				create(t, cfg, admin)
+				test.create(t, cfg, admin)
 				body(t, openStore(t, cfg), func(statement string, arguments ...any) { execute(t, admin, statement, arguments...) })
 			})
 		}

@@ -104,7 +104,7 @@ func TestACommandLineThatCannotBeUsedEndsWithItsOwnCodeAndSaysWhereHelpIs(t *tes
 		"migrat":                           `unknown command "migrat"; is it migrate?`,
 		"sessions revok":                   `unknown command "revok"; is it revoke`,
 		"migrate now":                      "mysqlsession migrate --help",
-		"migrate --prin":                   "unknown flag: --prin",
+		"migrate --prin":                   "unknown flag: --prin; see mysqlsession migrate --help",
 		"migrate":                          "no database: set MYSQLSESSION_DSN",
 		"migrate --dsn mysql://127.0.0.1/": "Database",
 		"migrate --dsn mysql://127.0.0.1/x?poolsize=1":                   "poolsize",

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mysqlsession/mysqlsession"
 	"github.com/mysqlsession/mysqlsession/internal/localserver"
 )
 
@@ -68,8 +68,9 @@ func report(ctx context.Context, err error, to io.Writer) int {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return exitInterrupted
 	}
-	if errors.Is(err, syscall.EPIPE) && !errors.Is(err, mysqlsession.ErrUnavailable) {
-		return exitClosedPipe // by whoever read the output: there is nothing to say
+	// Sockets' errors are others: this is the output, and who read it knows.
+	if file := (*fs.PathError)(nil); errors.As(err, &file) && errors.Is(file.Err, syscall.EPIPE) {
+		return exitClosedPipe
 	}
 	code := exitFailure
 	if own := (*exitError)(nil); errors.As(err, &own) {
@@ -89,8 +90,9 @@ Commands work on the database that $MYSQLSESSION_DSN names, or the file of
 file of --password-file. On the command line all users of a machine can see it.
 
 Results go to standard output, messages to standard error. Exit codes are 0 for
-success, 1 for failure, 2 for a command line that cannot be used, and 130 after
-Ctrl-C; a command that has others tells so.`
+success, 1 for failure, 2 for a command line that cannot be used, 130 after
+Ctrl-C, and 141 where nobody reads the output on; a command that has others
+tells so.`
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -106,7 +108,7 @@ func newRootCommand() *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(newDemoCommand())
 	root.AddCommand(newMigrateCommand(), newSessionsCommand(), newCleanupCommand())
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	root.SetFlagErrorFunc(usageError)
 	root.InitDefaultCompletionCmd()
 	checkUsage(root)
 	offerNoFiles(root)
@@ -133,7 +135,12 @@ func runGroup(command *cobra.Command, arguments []string) error {
 	if similar := command.SuggestionsFor(arguments[0]); len(similar) > 0 {
 		said += "; is it " + strings.Join(similar, " or ") + "?"
 	}
-	return &exitError{exitUsage, fmt.Errorf("%s; see %s --help", said, command.CommandPath())}
+	return usageError(command, errors.New(said))
+}
+
+// usageError is an error of the command line, which says where help is.
+func usageError(command *cobra.Command, err error) error {
+	return &exitError{exitUsage, fmt.Errorf("%w; see %s --help", err, command.CommandPath())}
 }
 
 // checkUsage has errors in the arguments of the commands below this one, and in how they
@@ -154,7 +161,7 @@ func checkUsage(parent *cobra.Command) {
 				err = check(command, arguments)
 			}
 			if err != nil {
-				return &exitError{exitUsage, fmt.Errorf("%w; see %s --help", err, command.CommandPath())}
+				return usageError(command, err)
 			}
 			return nil
 		}

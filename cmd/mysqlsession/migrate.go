@@ -31,7 +31,8 @@ tables. A large old table takes its time, during which it cannot be written.
 After an interruption the next run goes on where this one was.
 
 --print prints the SQL that would be run now, and runs nothing. It is for this
-database as it is at this moment.`,
+database as it is at this moment, and for one connection, while nothing else
+changes the tables. Who runs it and is stopped by an error prints it anew.`,
 		Example: `  # Create or upgrade the tables
   export MYSQLSESSION_DSN=mysql://admin@db.example/shop
   mysqlsession migrate --password-file secret

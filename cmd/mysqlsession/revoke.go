@@ -75,13 +75,13 @@ It asks for confirmation. Where there is no terminal it wants --yes.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if r.everybody && !command.Flags().Changed("name") {
-				return &exitError{exitUsage, errors.New("--everybody needs --name")}
+				return usageError(command, errors.New("--everybody needs --name"))
 			}
 			return r.run(command)
 		},
 	}
 	r.on.addFlags(command)
-	r.of.addSubjectFlags(command, "whose sessions")
+	r.of.addSubjectFlags(command, "")
 	r.of.addNameFlag(command)
 	command.Flags().BoolVar(&r.everybody, "everybody", false, "all sessions of the name, whoever has them")
 	command.MarkFlagsOneRequired("subject", "everybody")

@@ -46,15 +46,15 @@ type selected struct {
 
 // addFlags adds the flags of commands about one session.
 func (s *selection) addFlags(command *cobra.Command) {
-	s.addSubjectFlags(command, "to name a session by its fingerprint: whose it is")
+	s.addSubjectFlags(command, "for a fingerprint: the ")
 	s.addNameFlag(command)
 	command.Flags().BoolVar(&s.stored, "stored", false, "the id is the one that the table holds, as list --ids prints it")
 	command.MarkFlagsMutuallyExclusive("stored", "subject")
 }
 
 func (s *selection) addSubjectFlags(command *cobra.Command, what string) {
-	command.Flags().StringVar(&s.audience, "audience", "", what+", their audience")
-	command.Flags().StringVar(&s.subject, "subject", "", what+", their subject")
+	command.Flags().StringVar(&s.audience, "audience", "", what+"audience that the subject's sessions are for")
+	command.Flags().StringVar(&s.subject, "subject", "", what+"subject, as a rule a user, whose sessions are meant")
 	command.MarkFlagsRequiredTogether("audience", "subject")
 	noCompletion(command, "audience", "subject")
 }

@@ -104,7 +104,7 @@ sessions' own: whoever reads them can take the sessions over.`,
 		},
 	}
 	on.addFlags(command)
-	of.addSubjectFlags(command, "whose sessions")
+	of.addSubjectFlags(command, "")
 	requireFlags(command, "audience", "subject")
 	of.addNameFlag(command)
 	command.Flags().BoolVar(&expired, "expired", false, "list those too that have expired and await the clean-up")
