@@ -147,7 +147,7 @@ func (s *selection) byFingerprint(command *cobra.Command, store *mysqlsession.St
 	case 0:
 		return selected{}, fmt.Errorf("the subject has no session with fingerprint %s", digits)
 	case 1:
-		return selected{sessions[0], sessions[0].StoredID}, nil
+		return s.byID(command, store, sessions[0].StoredID)
 	default:
 		return selected{}, fmt.Errorf("the subject has %d sessions with fingerprint %s; give more digits", len(sessions), digits)
 	}
