@@ -3,6 +3,7 @@ package mysqlsession
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -27,7 +28,8 @@ const countedPage = 10_000
 
 // Inspect returns what is known of a session without reading its value, also of one that
 // has expired and awaits the clean-up. It is for those who look after a site: it finds the
-// session under any name. Errors: ErrNotFound.
+// session under any name. Where there is no metadata table it belongs to nobody. Errors:
+// ErrNotFound.
 func (s *Store) Inspect(ctx context.Context, key string) (SessionInfo, error) {
 	key, err := s.stored("", key)
 	if err != nil {
@@ -57,7 +59,10 @@ func (s *Store) inspect(ctx context.Context, c *Conn, shape *schema, key string)
 			return info.read(row)
 		},
 	}}
-	if shape.needMetadata() == nil {
+	switch err := s.allow(ctx, c, shape, (*schema).needMetadata); {
+	case err != nil && !errors.Is(err, ErrSchema):
+		return info, err
+	case err == nil:
 		requests = append(requests, request{
 			statement: s.texts.selectMetadata, parameters: []wire.Parameter{wire.Text(key)}, columns: 3,
 			row: func(row []wire.Value) error {

@@ -85,6 +85,14 @@ func TestInspectWorksWithoutTheMetadataTableAndWithHashedKeys(t *testing.T) {
 		assert.Empty(t, info.Metadata)
 		_, err = store.InspectSubject(t.Context(), "app", "alice")
 		require.ErrorIs(t, err, mysqlsession.ErrSchema)
+
+		other := openStore(t, cfg)
+		require.NoError(t, other.Migrate(t.Context()))
+		alice := []mysqlsession.Metadata{{Audience: "app", Subject: "alice"}}
+		require.NoError(t, other.Set(t.Context(), "name", "key", []byte("value"), time.Minute, &mysqlsession.SetOptions{Metadata: alice}))
+		info, err = store.Inspect(t.Context(), "key")
+		require.NoError(t, err)
+		assert.Equal(t, alice, info.Metadata, "the table that somebody has made meanwhile is found")
 	})
 }
 
