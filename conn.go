@@ -155,6 +155,9 @@ func newConn(t *transport, cfg *Config) *Conn {
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
+// sqlMode is the sql_mode of every session: nothing is stored that was cut or changed.
+const sqlMode = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+
 // setUp makes the session what the statements of this package rely on, in one round trip.
 // A transaction that the server's init_connect has opened is ended first: what is written
 // in it would be lost.
@@ -164,7 +167,7 @@ var longAgo = time.Unix(1, 0)
 func (c *Conn) setUp(ctx context.Context, cfg *Config) error {
 	lock := int64(cfg.LockWaitTimeout / time.Second)
 	settings := fmt.Sprintf("SET NAMES %s, SESSION character_set_results = NULL, SESSION autocommit = 1, "+
-		"SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "+
+		"SESSION sql_mode = '"+sqlMode+"', "+
 		"SESSION innodb_lock_wait_timeout = %d, SESSION lock_wait_timeout = %d, %s",
 		cfg.Charset, lock, lock, c.server.statementTimeout(c.readTimeout))
 	if cfg.TimeZone != "" {

@@ -76,6 +76,24 @@ func migrationPlan(ctx context.Context, c *Conn, sessionsTable, metadataTable st
 	return m.plan(ctx)
 }
 
+// migrationScript is the plan for another client, whose session is made what the
+// statements rely on. Nothing to do is an empty script.
+func migrationScript(ctx context.Context, c *Conn, cfg, session *Config) ([]MigrationStep, error) {
+	steps, err := migrationPlan(ctx, c, cfg.TableName, cfg.TableNameMeta)
+	if err != nil || len(steps) == 0 {
+		return nil, err
+	}
+	settings := "SET NAMES utf8mb4, SESSION sql_mode = '" + sqlMode + "', " + limits(&c.server, patience)
+	if session.TimeZone != "" {
+		settings += ", SESSION time_zone = " + quoteText(session.TimeZone)
+	}
+	script := []MigrationStep{{"set up the session", []string{"USE " + quoteIdentifier(session.Database), settings}}}
+	for _, next := range steps {
+		script = append(script, next.public())
+	}
+	return script, nil
+}
+
 func (m *migration) plan(ctx context.Context) ([]step, error) {
 	s, err := readSchema(ctx, m.conn, m.sessionsTable, m.metadataTable)
 	if err != nil {
@@ -121,11 +139,14 @@ func (m *migration) checkReferences(ctx context.Context, s *schema) error {
 // the server gave may hold any character, and so the statements with them.
 func (m *migration) prepare(ctx context.Context) error {
 	m.conn.readTimeout = 0
-	seconds := int(m.patience / time.Second)
-	settings := fmt.Sprintf("SET NAMES utf8mb4, SESSION character_set_results = NULL, "+
-		"SESSION lock_wait_timeout = %d, SESSION innodb_lock_wait_timeout = %d, %s",
-		seconds, seconds, m.conn.server.statementTimeout(0))
+	settings := "SET NAMES utf8mb4, SESSION character_set_results = NULL, " + limits(&m.conn.server, m.patience)
 	return m.conn.roundTrip(ctx, effectNone, []request{{statement: settings}})
+}
+
+// limits are the settings that say how long a statement of a migration may take.
+func limits(s *server, patience time.Duration) string {
+	seconds := int(patience / time.Second)
+	return fmt.Sprintf("SESSION lock_wait_timeout = %d, SESSION innodb_lock_wait_timeout = %d, %s", seconds, seconds, s.statementTimeout(0))
 }
 
 // lockName is the name of the lock for migrations of a table. It has 64 characters at most.
@@ -220,17 +241,14 @@ func (m *migration) do(ctx context.Context, next step) error {
 }
 
 func (m *migration) attempt(ctx context.Context, next step) error {
-	alone := []request{{statement: next.statement}}
-	switch {
-	case next.sweep:
+	if next.sweep {
 		return m.sweep(ctx)
-	case next.unchecked:
-		return m.conn.roundTrip(ctx, effectWrite, []request{
-			{statement: "SET SESSION foreign_key_checks = 0"}, alone[0], {statement: "SET SESSION foreign_key_checks = 1"},
-		})
-	default:
-		return m.conn.roundTrip(ctx, effectWrite, alone)
 	}
+	var requests []request
+	for _, statement := range next.statements() {
+		requests = append(requests, request{statement: statement})
+	}
+	return m.conn.roundTrip(ctx, effectWrite, requests)
 }
 
 // sweep removes the metadata of sessions that are gone, a batch of ids at a time, and

@@ -19,6 +19,17 @@ type step struct {
 	unchecked bool
 }
 
+// statements are what a client would run.
+func (s step) statements() []string {
+	if s.unchecked {
+		return []string{"SET SESSION foreign_key_checks = 0", s.statement, "SET SESSION foreign_key_checks = 1"}
+	}
+	return []string{s.statement}
+}
+
+// public is the step as callers get it.
+func (s step) public() MigrationStep { return MigrationStep{s.reason, s.statements()} }
+
 // newColumnType is the definition of a column in a new table. All but the ids may be
 // NULL, as in the tables that lua-resty-session documents: rows with NULL exist there,
 // and a column that refused them would make the upgrade fail or lose rows.

@@ -247,3 +247,34 @@ func selectExpired(t tables) string {
 func deleteExpired(t tables, n int, primary bool) string {
 	return deleteFrom(t, n, primary) + " WHERE " + among(n) + " AND (exp < FROM_UNIXTIME(?) OR exp IS NULL)"
 }
+
+// selectInfo reads what is known of a session besides its value: parameters are now and id.
+func selectInfo(t tables) string {
+	return "SELECT sid, name, UNIX_TIMESTAMP(exp) DIV 1, exp >= FROM_UNIXTIME(?) AND data IS NOT NULL, LENGTH(data) FROM " + t.sessions + " WHERE sid = ?"
+}
+
+// selectMetadata reads what a session belongs to: the parameter is its id.
+func selectMetadata(t tables) string {
+	return "SELECT sid, aud, sub FROM " + t.metadata + " WHERE sid = ? ORDER BY aud, sub"
+}
+
+// selectSubjectInfo is selectSubject, of all names and with the values' sizes.
+func selectSubjectInfo(t tables) string {
+	return "SELECT m.sid, m.aud, m.sub, s.sid, s.name, UNIX_TIMESTAMP(s.exp) DIV 1, " +
+		"s.exp >= FROM_UNIXTIME(?) AND s.data IS NOT NULL, LENGTH(s.data) FROM " +
+		t.metadata + " m JOIN " + t.sessions + " s ON s.sid = m.sid WHERE m.aud = ? AND m.sub = ? AND m.sid > ? ORDER BY m.sid LIMIT ?"
+}
+
+// countPage counts a page of sessions, in the order of their ids, by name: how many are
+// live, have expired, and are in the page at all; and the page's last id. Parameters are now
+// twice, the last page's last id, and the page's size.
+func countPage(t tables) string {
+	return "SELECT name, COUNT(NULLIF(live, 0)), COUNT(NULLIF(expired, 0)), COUNT(*), MAX(MAX(sid)) OVER () FROM " +
+		"(SELECT sid, CAST(name AS BINARY) AS name, exp >= FROM_UNIXTIME(?) AND data IS NOT NULL AS live, " +
+		"exp < FROM_UNIXTIME(?) OR exp IS NULL AS expired FROM " + t.sessions + " WHERE sid > ? ORDER BY sid LIMIT ?) page GROUP BY name"
+}
+
+// countExpired counts what selectExpired reads: the parameter is now.
+func countExpired(t tables) string {
+	return "SELECT COUNT(*) FROM " + t.sessions + " WHERE exp < FROM_UNIXTIME(?) OR exp IS NULL"
+}

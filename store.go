@@ -360,8 +360,11 @@ func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 	return list, nil
 }
 
-// logStep tells the logger what a migration is about to do.
-func (s *Store) logStep(next step) {
+// announce tells the hook and the logger what a migration is about to do.
+func (s *Store) announce(next step) {
+	if s.config.Trace != nil && s.config.Trace.Migration != nil {
+		s.config.Trace.Migration(next.public())
+	}
 	s.config.Logger.LogAttrs(context.Background(), slog.LevelInfo, "mysqlsession: migration",
 		slog.String("step", next.reason), slog.String("statement", next.statement))
 }
@@ -380,9 +383,28 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return s.failure("migrate", err)
 	}
 	defer conn.Discard() // its limits are lifted
-	if err := migrate(ctx, conn.Conn(), s.config.TableName, s.config.TableNameMeta, s.logStep); err != nil {
+	if err := migrate(ctx, conn.Conn(), s.config.TableName, s.config.TableNameMeta, s.announce); err != nil {
 		return s.failure("migrate", err)
 	}
 	s.shape.Store(nil)
 	return nil
+}
+
+// MigrationPlan is what Migrate would do now, for those who would rather run it themselves:
+// every statement is one for any client, on any connection to the server that may change
+// the tables, and the first step makes its session what the others rely on. It changes
+// nothing. With nothing to do it is empty.
+func (s *Store) MigrationPlan(ctx context.Context) ([]MigrationStep, error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	var plan []MigrationStep
+	err := s.pool.Do(ctx, func(c *Conn) (err error) {
+		plan, err = migrationScript(ctx, c, s.config, s.pool.config)
+		return err
+	})
+	if err != nil {
+		return nil, s.failure("plan the migration", err)
+	}
+	return plan, nil
 }

@@ -24,6 +24,12 @@ type texts struct {
 	selectPage      string
 	selectExpired   string
 	deleteExpired   [2]rungs
+
+	selectInfo        string
+	selectMetadata    string
+	selectSubjectInfo string
+	countPage         string
+	countExpired      string
 }
 
 // rungs holds a statement in each size of the ladder.
@@ -64,6 +70,12 @@ func newTexts(t tables, largestValue int) texts {
 		selectSubject:   selectSubject(t),
 		selectPage:      selectPage(t),
 		selectExpired:   selectExpired(t),
+
+		selectInfo:        selectInfo(t),
+		selectMetadata:    selectMetadata(t),
+		selectSubjectInfo: selectSubjectInfo(t),
+		countPage:         countPage(t),
+		countExpired:      countExpired(t),
 	}
 	for _, primary := range []bool{false, true} {
 		x.touchSessions[keying(primary)] = makeRungs(func(n int) string { return touchSessions(t, n, primary) })

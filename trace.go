@@ -8,6 +8,8 @@ import "time"
 type Trace struct {
 	// Batch is called when a batch has ended, before its callers go on.
 	Batch func(BatchInfo)
+	// Migration is called before each step of Migrate.
+	Migration func(MigrationStep)
 }
 
 // BatchInfo is what became of calls that were served together.
@@ -20,4 +22,10 @@ type BatchInfo struct {
 	// Err is why the calls could not be served together. If it may have been one call's
 	// error, each was then run by itself, and has a result of its own.
 	Err error
+}
+
+// MigrationStep is a part of what Migrate does.
+type MigrationStep struct {
+	Reason     string   // what it is for, in the imperative: "create table sessions"
+	Statements []string // in the order in which they are run, all on one connection
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -79,7 +78,7 @@ func (e *examination) run(ctx context.Context) error {
 	}
 	write := writeReport
 	if e.json {
-		write = writeJSON
+		write = writeReportJSON
 	}
 	if err := write(e.out, report); err != nil {
 		return &exitError{exitErrors, err}
@@ -94,12 +93,9 @@ func (e *examination) run(ctx context.Context) error {
 	}
 }
 
-// writeJSON prints the report for programs: the names of its fields stay.
-func writeJSON(out io.Writer, report *doctor.Report) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(struct {
+// writeReportJSON prints the report for programs: the names of its fields stay.
+func writeReportJSON(out io.Writer, report *doctor.Report) error {
+	return writeJSON(out, struct {
 		*doctor.Report
 		Errors   int `json:"errors"`
 		Warnings int `json:"warnings"`
@@ -116,7 +112,7 @@ func writeReport(out io.Writer, report *doctor.Report) error {
 		if version == "" {
 			version = "not reached"
 		}
-		fmt.Fprintf(&text, "%s  %s\n", printable(server.Address), printable(version))
+		fmt.Fprintf(&text, "%s  %s\n", harmless(server.Address), harmless(version))
 	}
 	for _, group := range []struct {
 		severity mysqlsession.Severity
@@ -163,9 +159,9 @@ func merged(findings []doctor.Finding) []doctor.Finding {
 func writeFinding(text *strings.Builder, finding *doctor.Finding, subject *color.Color, several bool) {
 	where := ""
 	if several && finding.Server != "" && finding.Server != finding.Subject {
-		where = printable(finding.Server) + ": "
+		where = harmless(finding.Server) + ": "
 	}
-	fmt.Fprintf(text, "  %s%s %s\n    fix: %s\n", where, subject.Sprint(printable(finding.Subject)), printable(finding.Problem), printable(finding.Fix))
+	fmt.Fprintf(text, "  %s%s %s\n    fix: %s\n", where, subject.Sprint(harmless(finding.Subject)), harmless(finding.Problem), harmless(finding.Fix))
 }
 
 // count is how many findings there are of a severity, in words.
@@ -186,9 +182,9 @@ func paint(out io.Writer, attribute color.Attribute) *color.Color {
 	return c
 }
 
-// printable replaces what a terminal would obey in texts of which a server may have made a
+// harmless replaces what a terminal would obey in texts of which a server may have made a
 // part.
-func printable(text string) string {
+func harmless(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r

@@ -109,7 +109,7 @@ func TestDoctorsJSONHasTheNamesThatProgramsReadAndNoSecret(t *testing.T) {
 
 func TestDoctorsJSONOfNothingFoundIsAnEmptyList(t *testing.T) {
 	var out strings.Builder
-	require.NoError(t, writeJSON(&out, &doctor.Report{Servers: []doctor.Server{}, Findings: []doctor.Finding{}}))
+	require.NoError(t, writeReportJSON(&out, &doctor.Report{Servers: []doctor.Server{}, Findings: []doctor.Finding{}}))
 	require.JSONEq(t, `{"servers": [], "findings": [], "errors": 0, "warnings": 0, "notices": 0}`, out.String())
 }
 

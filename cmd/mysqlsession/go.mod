@@ -3,10 +3,12 @@ module github.com/mysqlsession/mysqlsession/cmd/mysqlsession
 go 1.26.0
 
 require (
+	github.com/creack/pty v1.1.24
 	github.com/fatih/color v1.18.0
 	github.com/mysqlsession/mysqlsession v0.0.0
 	github.com/spf13/cobra v1.10.2
 	github.com/stretchr/testify v1.12.1
+	golang.org/x/term v0.47.0
 )
 
 require (
