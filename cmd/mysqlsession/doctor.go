@@ -38,17 +38,17 @@ func newDoctorCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what is wrong with a server and the tables, and say how to mend it",
-		Long: `Looks at every server that the DSN names, and at the tables, as a store with that
-DSN would use them, and prints what is wrong: errors, because of which operations
-fail; warnings, about risks and limits; and notices, of what may be as it is
-wanted. Each comes with its fix: a statement, an option line, or a parameter of
-the DSN. It reads only, and changes nothing.
+		Long: `Looks at every server that the DSN names, and at the tables, as a store with
+that DSN would use them, and prints what is wrong: errors, because of which
+operations fail; warnings, about risks and limits; and notices, of what may be
+as it is wanted. Each comes with its fix: a statement, an option line, or a
+parameter of the DSN. It reads only, and changes nothing.
 
 The exit code is 0 when there is nothing worse than notices, 1 with warnings, 2
 with errors, among which is a server that cannot be used, and for wrong usage.`,
-		Example: `  MYSQLSESSION_DSN=mysql://shop@db.example/shop mysqlsession doctor --password-file secret
+		Example: `  mysqlsession doctor --dsn mysql://shop@db.example/shop --password-file secret
   mysqlsession doctor --dsn-file dsn --instances 20
-  mysqlsession doctor --dsn-file dsn --json | jq -r '.findings[] | select(.severity == "error") | .fix'`,
+  mysqlsession doctor --dsn-file dsn --json | jq -r '.findings[].fix'`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			e.out = command.OutOrStdout()
