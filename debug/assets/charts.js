@@ -2,16 +2,16 @@
 
 const seconds = 60; // that a chart shows
 
-// The charts. A series has a name, the sample's field, and a colour of the style sheet. Of
-// stacked ones each is drawn on top of those before it. A limit is a dashed line, shown where
-// the chart reaches that far.
+// The charts. A series has a name, the sample's field, and a colour of the style sheet. Those to
+// stack are drawn each on top of the one before it. A limit is a dashed line, shown where the
+// chart reaches that far; one that counts is always reached.
 const kinds = [
   {
-    title: 'Connections', unit: 'count', stacked: true,
+    title: 'Connections', unit: 'count',
     series: [
-      {name: 'used', field: 'used', colour: 'first'},
-      {name: 'opening', field: 'opening', colour: 'third'},
-      {name: 'idle', field: 'idle', colour: 'rest'},
+      {name: 'used', field: 'used', colour: 'first', stack: true},
+      {name: 'opening', field: 'opening', colour: 'third', stack: true},
+      {name: 'idle', field: 'idle', colour: 'rest', stack: true},
       {name: 'limit', field: 'limit', limit: true, counts: true},
     ],
   },
@@ -25,8 +25,9 @@ const kinds = [
   {
     title: 'Throughput', unit: 'rate', note: 'calls a second',
     series: [
-      {name: 'all', field: 'calls', colour: 'first', area: true},
-      {name: 'in batches', field: 'batched', colour: 'third'},
+      {name: 'in batches', field: 'batched', colour: 'third', stack: true},
+      {name: 'alone', field: 'alone', colour: 'first', stack: true},
+      {name: 'all', field: 'calls', colour: 'text'},
     ],
   },
   {
@@ -40,7 +41,7 @@ const kinds = [
   {
     title: 'Batch size', unit: 'size', note: 'calls in a statement',
     series: [
-      {name: 'largest', field: 'largest', colour: 'third'},
+      {name: 'largest', field: 'largest', colour: 'third', unit: 'count'},
       {name: 'mean', field: 'batch', colour: 'first', area: true},
     ],
   },
@@ -67,10 +68,10 @@ const formats = {
 };
 // short is a number at an axis.
 const short = {
-  count: (n) => n >= 10000 ? n / 1000 + 'k' : '' + n,
+  count: (n) => n >= 10000 ? n / 1000 + 'k' : digits(n, 1).replace(/\.0$/, ''),
   size: (n) => '' + n,
-  rate: (n) => n >= 10000 ? n / 1000 + 'k' : '' + n,
-  milliseconds: (n) => n >= 1000 ? n / 1000 + ' s' : n + ' ms',
+  rate: (n) => n >= 10000 ? n / 1000 + 'k' : n.toLocaleString('en'),
+  milliseconds: (n) => n >= 1000 ? n / 1000 + ' s' : n ? n + ' ms' : '0',
 };
 
 // ceiling is the next of 1, 2, 5, 10 and so on: an axis ends there, so that it stays still
@@ -91,14 +92,14 @@ const element = (tag, properties = {}, ...children) => {
 
 // Chart is one chart: a figure with a title, the values of this moment, and a canvas.
 class Chart {
-  #kind; #values = []; #plot; #top = 1; #said = 0;
+  #kind; #values = []; #plot; #top = 1;
 
   constructor(kind, index) {
     this.#kind = kind;
     const list = element('dl');
     for (const series of kind.series) {
       const swatch = element('i', {className: series.limit ? 'swatch dashed' : 'swatch ' + series.colour});
-      const value = element('dd', {textContent: '–'});
+      const value = element('dd', {className: series.unit ?? kind.unit, textContent: '–'});
       list.append(element('div', {}, element('dt', {}, swatch, series.name), value));
       this.#values.push(value);
     }
@@ -125,39 +126,47 @@ class Chart {
         {...axis, size: 50, gap: 6, splits: () => [0, this.#top / 2, this.#top], values: (_, values) => values.map(short[kind.unit])},
       ],
       series: [{}, ...this.#drawn().map((series) => ({
-        points: {show: false},
+        label: series.name, points: {show: false},
         width: series.limit ? 1 : 1.75,
         dash: series.limit ? [5, 4] : undefined,
         stroke: () => colour(series.limit ? 'quiet' : series.colour),
-        fill: kind.stacked && !series.limit ? () => colour(series.colour + '-solid') : series.area ? () => colour(series.colour + '-area') : undefined,
+        fill: series.stack ? () => colour(series.colour + '-solid') : series.area ? () => colour(series.colour + '-area') : undefined,
       }))],
     }, undefined, this.box);
     this.figure.plot = this.#plot;
     new ResizeObserver(() => this.#plot.setSize({width: Math.max(100, this.box.clientWidth), height: Math.max(60, this.box.clientHeight)})).observe(this.box);
   }
 
-  // drawn is the series in the order they are drawn in: the highest of stacked ones first.
-  #drawn() { return this.#kind.stacked ? this.#kind.series.toReversed() : this.#kind.series; }
+  // drawn is the series in the order they are drawn in: the highest of stacked ones first, so
+  // that what is below covers it, and what is not stacked over all of them.
+  #drawn() {
+    const stacked = this.#kind.series.filter(({stack}) => stack);
+    return [...stacked.toReversed(), ...this.#kind.series.filter(({stack}) => !stack)];
+  }
 
   draw(samples, now) {
-    const {series, stacked, unit} = this.#kind;
+    const {series, unit} = this.#kind;
     let below = samples.map(() => 0), highest = 0;
     const columns = new Map();
     for (const one of series) {
       let column = samples.map((sample) => sample[one.field] ?? null);
-      if (stacked && !one.limit) column = below = column.map((value, i) => value === null ? null : value + below[i]);
+      if (one.stack) column = below = column.map((value, i) => value === null ? null : value + below[i]);
       if (!one.limit || one.counts) highest = Math.max(highest, ...column);
       columns.set(one, column);
     }
     this.#top = ceiling(Math.max(highest, unit === 'milliseconds' ? 1 : unit === 'rate' ? 10 : 4));
+    // Where a limit is out of reach there is no line, rather than one that jumps out of the chart.
+    for (const one of series.filter(({limit}) => limit)) {
+      columns.set(one, columns.get(one).map((value) => value <= this.#top ? value : null));
+    }
     this.#plot.setData([samples.map(({time}) => time - now), ...this.#drawn().map((one) => columns.get(one))]);
   }
 
   // say writes the values of this moment.
   say(sample) {
-    this.#kind.series.forEach(({field}, i) => {
+    this.#kind.series.forEach(({field, unit}, i) => {
       const value = sample?.[field];
-      this.#values[i].textContent = value === null || value === undefined ? '–' : formats[this.#kind.unit](value);
+      this.#values[i].textContent = value === null || value === undefined ? '–' : formats[unit ?? this.#kind.unit](value);
     });
   }
 }

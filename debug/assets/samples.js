@@ -50,6 +50,7 @@ export class Samples {
       batch: batches > 0 ? batched / batches : null,
       batched: rate(batched),
       calls: rate(since('AcquireCount') + batched),
+      alone: rate(since('AcquireCount')),
       full: rate(since('BacklogFullCount')),
       late: rate(since('AcquireTimeoutCount') + since('TooLateCount')),
       left: rate(since('CanceledAcquireCount')),
@@ -58,6 +59,7 @@ export class Samples {
       const earlier = before.calls ?? {answered: [], batches: []};
       const total = (list) => list.reduce((sum, {count}) => sum + count, 0);
       sample.calls = rate(grown(total(calls.answered), total(earlier.answered)));
+      sample.alone = Math.max(0, sample.calls - sample.batched);
       sample.failed = rate(grown(calls.failed, earlier.failed ?? 0));
       sample.p50 = quantile(.5, calls.answered, earlier.answered);
       sample.p99 = quantile(.99, calls.answered, earlier.answered);
