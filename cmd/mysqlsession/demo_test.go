@@ -188,14 +188,14 @@ func TestTheIntroductionNamesTheDashboardsAddress(t *testing.T) {
 }
 
 func TestDemonstrationUsesTheDatabaseThatAFlagNames(t *testing.T) {
-	t.Setenv(dsnVariable, "mysql://user:secret@localhost/another")
+	t.Setenv(dsnVariable, "mysql://user:s3cret@localhost/another")
 	d := bare()
-	d.target.dsnFile = fileOf(t, "mysql://user:secret@localhost/mine")
+	d.target.dsnFile = fileOf(t, "mysql://user:s3cret@localhost/mine")
 	db, err := d.chooseDatabase(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "mine", db.config.Database)
 	assert.Contains(t, db.name, d.target.dsnFile)
-	assert.NotContains(t, db.name, "secret")
+	assert.NotContains(t, db.name, "s3cret")
 
 	d.target.dsnFile = "/nowhere"
 	_, err = d.chooseDatabase(t.Context())

@@ -103,7 +103,7 @@ func TestPoolsAreExchangedUnderTheCallersAndNoCallFails(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		w := newLoad(t, server)
 		s := Default
-		s.Delay = 1
+		s.Delay, s.Callers = 1, 16 // few enough that nobody waits for long
 		w.Change(s)
 		w.Look()
 		w.awaitMore("batches", &w.batches, 10)
