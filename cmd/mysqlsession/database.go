@@ -84,7 +84,7 @@ func (d *demo) givenDatabase(config mysqlsession.Config, err error) (*database, 
 	return &database{
 		config: config,
 		name:   fmt.Sprintf("%s of %s, tables %s and %s", config.Database, d.target.origin(), config.TableName, config.TableNameMeta),
-		leaves: "The two tables stay in your database.",
+		leaves: "The two tables stay in your database, those of the load do not.",
 		stop:   func() error { return nil },
 	}, nil
 }

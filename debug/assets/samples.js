@@ -36,6 +36,7 @@ export class Samples {
   // take returns what happened until this snapshot.
   take(elapsed, {stat, calls}) {
     const history = this.#history;
+    if (history.at(-1)?.elapsed > elapsed) history.length = 0; // the program was started again
     history.push({elapsed, stat, calls});
     while (history.length > 2 && history[1].elapsed <= elapsed - span) history.shift();
     const before = history[0], seconds = (elapsed - before.elapsed) / 1000;

@@ -1,0 +1,91 @@
+//go:build unix
+
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/mysqlsession/mysqlsession"
+	"github.com/mysqlsession/mysqlsession/debug"
+	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+)
+
+// adminOf is a service's admin address with a page about its stores' pools. asked counts
+// snapshots.
+func adminOf(t *testing.T, page http.Handler) (address string, asked *atomic.Int64) {
+	t.Helper()
+	asked = &atomic.Int64{}
+	mux := http.NewServeMux()
+	mux.Handle("/debug/sessions/", page)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".json") {
+			asked.Add(1)
+		}
+		mux.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, asked
+}
+
+// storeOf opens a store with a pool of that name and size.
+func storeOf(t *testing.T, name string, size int, trace *mysqlsession.Trace) *mysqlsession.Store {
+	t.Helper()
+	config := dbtest.Servers(t)[0].NewDatabase(t)
+	config.Pool, config.PoolSize, config.Trace = name, size, trace
+	store, err := mysqlsession.Open(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, store.Close()) })
+	require.NoError(t, store.Migrate(t.Context()))
+	return store
+}
+
+func TestDebugPageOfAServiceInABrowser(t *testing.T) {
+	w := openWindow(t)
+	recorder := debug.NewRecorder()
+	first, second := storeOf(t, "first", 3, recorder.Trace()), storeOf(t, "second", 5, recorder.Trace())
+	address, asked := adminOf(t, recorder.Handler(first.Pool(), second.Pool()))
+	w.open(address + "/debug/sessions")
+	w.await(latest("Connections", "limit") + ` === 3`)
+	require.NoError(t, first.Set(t.Context(), "cookie", "key", []byte("value"), time.Hour, nil))
+	w.await(latest("Throughput", "all") + ` > 0 && ` + latest("Latency", "p50") + ` > 0`)
+	w.await(latest("Throughput", "all") + ` === 0`) // a second later nothing happens
+
+	w.run(chromedp.Focus(chromedp.CSS("summary")))
+	w.key(kb.Enter, 1)
+	w.await(`document.querySelector("#figures").textContent.includes("LoneCallCount1")`)
+
+	w.run(chromedp.Focus(chromedp.CSS("#pools select")))
+	w.key(kb.ArrowDown, 1)
+	w.await(latest("Connections", "limit") + ` === 5`)
+
+	w.prefer("prefers-reduced-motion", "reduce")
+	w.await(`matchMedia("(prefers-reduced-motion: reduce)").matches`)
+	before, began := asked.Load(), time.Now()
+	require.Eventually(t, func() bool { return asked.Load() >= before+3 }, browserLimit, time.Millisecond)
+	assert.Greater(t, time.Since(began), 1500*time.Millisecond, "the charts move once a second")
+	w.assertQuiet(address)
+}
+
+func TestDebugPageWithoutARecorderShowsTheRestInABrowser(t *testing.T) {
+	w := openWindow(t)
+	store := storeOf(t, "only", 4, nil)
+	address, _ := adminOf(t, debug.Handler(store.Pool()))
+	w.open(address + "/debug/sessions/")
+	w.await(latest("Connections", "limit") + ` === 4`)
+	require.NoError(t, store.Set(t.Context(), "cookie", "key", []byte("value"), time.Hour, nil))
+	w.await(latest("Throughput", "all") + ` > 0`)
+	assert.Equal(t, 5, value[int](w, `document.querySelectorAll("figure").length`))
+	assert.Contains(t, value[string](w, `document.body.textContent`), "debug.NewRecorder()")
+	assert.True(t, value[bool](w, `document.querySelector("#pools").hidden`))
+	w.assertQuiet(address)
+}
