@@ -8,7 +8,7 @@ import (
 )
 
 // Durations are counted in buckets: eight for each power of two of nanoseconds, so that a
-// quantile is right to an eighth at the worst, and a sixteenth of its bucket's middle.
+// quantile is an eighth off at the worst.
 const (
 	subBits = 3
 	// firstOctave is where counting begins, at 1 µs: what is shorter is in the first bucket.

@@ -26,7 +26,7 @@ type Calls struct {
 	// Rejected is how many calls were turned away: the backlog was full, or the wait would
 	// have been, or was, too long.
 	Rejected uint64 `json:"rejected"`
-	// Failed is how many ended with any other error.
+	// Failed is how many ended with any other error, that of their own context included.
 	Failed uint64 `json:"failed"`
 	// Batches is how many batches there were, by how many calls they served.
 	Batches []Batches `json:"batches"`

@@ -89,3 +89,29 @@ func TestDebugPageWithoutARecorderShowsTheRestInABrowser(t *testing.T) {
 	assert.True(t, value[bool](w, `document.querySelector("#pools").hidden`))
 	w.assertQuiet(address)
 }
+
+func TestTheDebugPageReckonsInTheBrowser(t *testing.T) {
+	w := openWindow(t)
+	address, _ := adminOf(t, debug.Handler())
+	w.open(address + "/debug/sessions/")
+	w.await(`import("./samples.js").then((m) => Boolean(Object.assign(window, m)))`)
+
+	// A hundred calls of 1 to 2 ms, of which forty were there before, and forty of 8 ms.
+	const buckets = `[{from: 1e6, to: 2e6, count: 100}, {from: 8e6, to: 8e6, count: 40}], [{from: 1e6, to: 2e6, count: 40}]`
+	assert.InDelta(t, 1+25./60, value[float64](w, `quantile(.25, `+buckets+`)`), 1e-9)
+	assert.InDelta(t, 8, value[float64](w, `quantile(.99, `+buckets+`)`), 1e-9)
+	assert.True(t, value[bool](w, `quantile(.5, [{from: 1, to: 2, count: 3}], [{from: 1, to: 2, count: 3}]) === null`))
+
+	w.run(chromedp.Evaluate[chromedp.Void](`
+		stat = (acquires, batches, calls) => ({AcquireCount: acquires, BatchCount: batches, BatchedCallCount: calls, BacklogFullCount: 0,
+			AcquireTimeoutCount: 0, TooLateCount: 0, CanceledAcquireCount: 0, AcquiredConns: 1});
+		samples = new Samples();
+		samples.take(1000, {stat: stat(100, 10, 50)});
+		samples.take(1500, {stat: stat(150, 10, 50)});
+		second = samples.take(2000, {stat: stat(300, 20, 150)});
+		replaced = samples.take(2500, {stat: stat(10, 0, 0)});`))
+	assert.Equal(t, []float64{300, 100, 200, 10}, value[[]float64](w, `[second.calls, second.batched, second.alone, second.batch]`))
+	assert.Equal(t, []float64{10, 0}, value[[]float64](w, `[replaced.calls, replaced.batched]`), "a new pool counts from zero")
+	assert.True(t, value[bool](w, `samples.take(100, {stat: stat(1, 0, 0)}).calls === null`), "a new program does, too")
+	w.assertQuiet(address)
+}

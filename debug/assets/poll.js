@@ -13,17 +13,18 @@ export function poll({url, show, lost, state, button}) {
     timer = 0;
     if (paused || document.hidden) return;
     const began = performance.now();
+    let snapshot;
     try {
       const answer = await fetch(url, {cache: 'no-store', signal: AbortSignal.timeout(5000)});
-      if (!answer.ok) throw new Error(answer.statusText);
-      show(await answer.json());
-      say('live');
+      if (answer.ok) snapshot = await answer.json();
     } catch {
-      say('no answer, trying again');
-      lost();
+      // There is no snapshot.
     }
     const period = calm.matches ? 1000 : 250;
     timer ||= setTimeout(ask, Math.max(50, period - (performance.now() - began)));
+    if (paused) return;
+    say(snapshot ? 'live' : 'no answer, trying again');
+    if (snapshot) show(snapshot); else lost();
   }
 
   const again = () => {
