@@ -104,13 +104,14 @@ func TestTheDebugPageReckonsInTheBrowser(t *testing.T) {
 
 	w.run(chromedp.Evaluate[chromedp.Void](`
 		stat = (acquires, batches, calls) => ({AcquireCount: acquires, BatchCount: batches, BatchedCallCount: calls, BacklogFullCount: 0,
-			AcquireTimeoutCount: 0, TooLateCount: 0, CanceledAcquireCount: 0, AcquiredConns: 1});
+			AcquireTimeoutCount: 0, TooLateCount: 0, CanceledAcquireCount: 0, AcquiredConns: 3, ConstructingConns: 1, IdleConns: 2, TotalConns: 5});
 		samples = new Samples();
 		samples.take(1000, {stat: stat(100, 10, 50)});
 		samples.take(1500, {stat: stat(150, 10, 50)});
 		second = samples.take(2000, {stat: stat(300, 20, 150)});
 		replaced = samples.take(2500, {stat: stat(10, 0, 0)});`))
 	assert.Equal(t, []float64{300, 100, 200, 10}, value[[]float64](w, `[second.calls, second.batched, second.alone, second.batch]`))
+	assert.Equal(t, []float64{3, 1, 1}, value[[]float64](w, `[second.used, second.opening, second.idle]`), "no more than there are")
 	assert.Equal(t, []float64{10, 0}, value[[]float64](w, `[replaced.calls, replaced.batched]`), "a new pool counts from zero")
 	assert.True(t, value[bool](w, `samples.take(100, {stat: stat(1, 0, 0)}).calls === null`), "a new program does, too")
 	w.assertQuiet(address)

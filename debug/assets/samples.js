@@ -46,7 +46,10 @@ export class Samples {
     const batches = since('BatchCount'), batched = since('BatchedCallCount');
     const sample = {
       time: elapsed / 1000,
-      used: stat.AcquiredConns, opening: stat.ConstructingConns, idle: stat.IdleConns, limit: stat.MaxConns,
+      used: stat.AcquiredConns, opening: stat.ConstructingConns, limit: stat.MaxConns,
+      // The figures are of moments that are close together, not the same: a connection that
+      // was taken in between is not to be counted twice.
+      idle: Math.max(0, Math.min(stat.IdleConns, stat.TotalConns - stat.AcquiredConns - stat.ConstructingConns)),
       waiting: stat.Waiting, backlog: stat.MaxWaiting,
       batch: batches > 0 ? batched / batches : null,
       batched: rate(batched),
@@ -60,7 +63,10 @@ export class Samples {
       const earlier = before.calls ?? {answered: [], batches: []};
       const total = (list) => list.reduce((sum, {count}) => sum + count, 0);
       sample.calls = rate(grown(total(calls.answered), total(earlier.answered)));
-      sample.alone = Math.max(0, sample.calls - sample.batched);
+      if (sample.calls !== null) {
+        sample.batched = Math.min(sample.batched, sample.calls); // a batch counts before its calls do
+        sample.alone = sample.calls - sample.batched;
+      }
       sample.failed = rate(grown(calls.failed, earlier.failed ?? 0));
       sample.p50 = quantile(.5, calls.answered, earlier.answered);
       sample.p99 = quantile(.99, calls.answered, earlier.answered);

@@ -19,7 +19,7 @@ const (
 	// lifetime is longer than anybody looks.
 	lifetime = 24 * time.Hour
 	// patience is how long a caller waits for its answer.
-	patience = 2 * time.Second
+	patience = 5 * time.Second
 	// rest is how long a caller waits, about, who was turned away, before it asks again: it
 	// would do nothing else otherwise.
 	rest = 50 * time.Millisecond
