@@ -3,6 +3,7 @@ package mysqlsession
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/mysqlsession/mysqlsession/internal/coalesce"
 	"github.com/mysqlsession/mysqlsession/internal/wire"
@@ -45,6 +46,22 @@ func (s *Store) call(ctx context.Context, kind int, p *put) error {
 	}
 	defer s.group.End(lane)
 	return s.callAlone(ctx, kind, p)
+}
+
+// begin is when an operation begins, if somebody is told of it.
+func (s *Store) begin() time.Time {
+	if s.config.Trace == nil || s.config.Trace.Call == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// end tells of an operation that has ended, and returns its error.
+func (s *Store) end(operation string, began time.Time, err error) error {
+	if !began.IsZero() {
+		s.config.Trace.Call(CallInfo{Pool: s.pool.config.Pool, Operation: operation, Duration: time.Since(began), Err: err})
+	}
+	return err
 }
 
 func (s *Store) callAlone(ctx context.Context, kind int, p *put) error {

@@ -219,7 +219,7 @@ type Config struct {
 	// at most 10,000.
 	CleanupBatchSize int
 
-	// Trace is told of batches. nil: nobody is.
+	// Trace is told of calls and batches. nil: nobody is.
 	Trace *Trace
 	// Clock is the store's time. nil: time.Now. It must be safe for concurrent use.
 	Clock func() time.Time

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mysqlsession/mysqlsession"
+	"github.com/mysqlsession/mysqlsession/debug"
 )
 
 // The README shows what is between the braces of these functions. readme_test.go sees
@@ -28,6 +29,18 @@ func openAStore(ctx context.Context) error {
 	}
 	defer store.Close()
 	return store.Migrate(ctx) // creates the tables, or upgrades them; nothing to do, no DDL
+}
+
+func showAPool(ctx context.Context, cfg mysqlsession.Config, admin *http.ServeMux) error {
+	recorder := debug.NewRecorder()
+	cfg.Trace = recorder.Trace() // tells it how long calls take; it takes your own hooks along
+
+	store, err := mysqlsession.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	admin.Handle("/debug/sessions/", recorder.Handler(store.Pool()))
+	return store.Close()
 }
 
 func useAStore(ctx context.Context, store *mysqlsession.Store, anonymous, id string) error {

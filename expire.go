@@ -11,6 +11,10 @@ import (
 // replaced and lives on for its StaleTTL, so touch by the id that is current. Errors:
 // ErrNotFound, ErrInvalidTTL.
 func (s *Store) Touch(ctx context.Context, name, key string, ttl time.Duration) error {
+	return s.end("touch", s.begin(), s.touchSession(ctx, name, key, ttl))
+}
+
+func (s *Store) touchSession(ctx context.Context, name, key string, ttl time.Duration) error {
 	key, err := s.stored(name, key)
 	if err != nil {
 		return &callError{"touch", err}
@@ -34,6 +38,10 @@ func (s *Store) touch(ctx context.Context, c *Conn, p *put) error {
 
 // Delete removes a session and its metadata. Deleting what is not there is no error.
 func (s *Store) Delete(ctx context.Context, name, key string) error {
+	return s.end("delete", s.begin(), s.deleteSession(ctx, name, key))
+}
+
+func (s *Store) deleteSession(ctx context.Context, name, key string) error {
 	key, err := s.stored(name, key)
 	if err != nil {
 		return &callError{"delete", err}
@@ -44,6 +52,10 @@ func (s *Store) Delete(ctx context.Context, name, key string) error {
 // DeleteStored is Delete for an id as ReadMetadata and Each return it. With HashKeys that is
 // the hash of what Get takes; without, there is no difference to Delete.
 func (s *Store) DeleteStored(ctx context.Context, name, storedID string) error {
+	return s.end("delete", s.begin(), s.deleteStored(ctx, name, storedID))
+}
+
+func (s *Store) deleteStored(ctx context.Context, name, storedID string) error {
 	if err := checkSession(name, storedID); err != nil {
 		return &callError{"delete", err}
 	}

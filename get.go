@@ -11,6 +11,12 @@ import (
 // not nil. Errors: ErrNotFound; ErrPacketTooLarge for a value that another program stored
 // and that MaxPacketSize does not let through.
 func (s *Store) Get(ctx context.Context, name, key string) ([]byte, error) {
+	began := s.begin()
+	value, err := s.getSession(ctx, name, key)
+	return value, s.end("get", began, err)
+}
+
+func (s *Store) getSession(ctx context.Context, name, key string) ([]byte, error) {
 	key, err := s.stored(name, key)
 	if err != nil {
 		return nil, &callError{"get", err}
@@ -86,6 +92,12 @@ func (s *Store) tooLargeToRead() error {
 // value over 64 KiB. An id may be given twice. Errors are those of Get. With
 // ErrPacketTooLarge, for values that other programs stored, all others are returned too.
 func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[string][]byte, error) {
+	began := s.begin()
+	values, err := s.getSessions(ctx, name, keys)
+	return values, s.end("get many", began, err)
+}
+
+func (s *Store) getSessions(ctx context.Context, name string, keys []string) (map[string][]byte, error) {
 	for _, key := range keys {
 		if _, err := s.stored(name, key); err != nil {
 			return nil, &callError{"get many", err}

@@ -64,6 +64,8 @@ var importRules = []importRule{
 	{files: []string{"..."}, except: []string{"dial.go"}, never: []string{"github.com/go-mysql-org/go-mysql/..."}},
 	{files: []string{"..."}, except: []string{"pool.go"}, never: []string{"github.com/jackc/puddle/..."}},
 	{files: []string{"*.go"}, never: []string{"database/sql/...", "testing/..."}},
+	{files: []string{"debug/..."}, only: strings.Fields("bytes crypto/sha256 embed encoding/base64 encoding/json errors html/template " +
+		"maps math/bits math/rand/v2 net/http net/url path strings sync sync/atomic time " + rootModule)},
 	// What is internal does no I/O, but for what is there for it, and does not look up.
 	{
 		files:  []string{"internal/..."},

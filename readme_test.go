@@ -118,6 +118,7 @@ func TestTheReadmesExamplesRun(t *testing.T) {
 		store := openStore(t, cfg)
 		require.NoError(t, useAStore(t.Context(), store, newKey(), newKey()))
 		require.NoError(t, useThePool(t.Context(), store.Pool()))
+		require.NoError(t, showAPool(t.Context(), cfg, http.NewServeMux()))
 	})
 	for err, status := range map[error]int{
 		mysqlsession.ErrNotFound:    http.StatusUnauthorized,

@@ -18,6 +18,10 @@ import (
 // Errors: ErrValueTooLarge over MaxPacketSize - 4 bytes, or what column and server take;
 // ErrInvalidTTL; ErrTextColumn; with MustExist ErrNotFound.
 func (s *Store) Set(ctx context.Context, name, key string, value []byte, ttl time.Duration, opts *SetOptions) error {
+	return s.end("set", s.begin(), s.setSession(ctx, name, key, value, ttl, opts))
+}
+
+func (s *Store) setSession(ctx context.Context, name, key string, value []byte, ttl time.Duration, opts *SetOptions) error {
 	p := put{name: name, key: key, value: value}
 	if err := p.check(s, ttl, opts); err != nil {
 		return &callError{"set", err}

@@ -6,10 +6,21 @@ import "time"
 // goroutine that does the work, several at a time: it must be quick, safe for concurrent
 // use, and must not call the store.
 type Trace struct {
+	// Call is called when an operation on sessions has ended, from Get to DeleteAll, on its
+	// caller's goroutine, before the caller has its result.
+	Call func(CallInfo)
 	// Batch is called when a batch has ended, before its callers go on.
 	Batch func(BatchInfo)
 	// Migration is called before each step of Migrate.
 	Migration func(MigrationStep)
+}
+
+// CallInfo is what became of one operation.
+type CallInfo struct {
+	Pool      string        // the pool's name
+	Operation string        // as in errors: "get", "set", "delete subject"
+	Duration  time.Duration // all that its caller waited, with what Update and Each called
+	Err       error         // what the caller gets; ErrNotFound is an answer too
 }
 
 // BatchInfo is what became of calls that were served together.

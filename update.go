@@ -25,8 +25,12 @@ const (
 //
 // Errors: ErrNotFound, ErrConflict after 32 attempts, those of Get and Set.
 func (s *Store) Update(ctx context.Context, name, key string, ttl time.Duration, fn func(old []byte) ([]byte, error)) error {
+	return s.end("update", s.begin(), s.updateSession(ctx, name, key, ttl, fn))
+}
+
+func (s *Store) updateSession(ctx context.Context, name, key string, ttl time.Duration, fn func(old []byte) ([]byte, error)) error {
 	for attempt := range updateAttempts {
-		old, err := s.Get(ctx, name, key)
+		old, err := s.getSession(ctx, name, key)
 		if err != nil {
 			return err
 		}

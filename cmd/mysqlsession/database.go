@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"time"
 
@@ -29,13 +29,12 @@ type database struct {
 	stop   func() error
 }
 
+// table is the name of the sessions' table.
+func (db *database) table() string { return cmp.Or(db.config.TableName, "sessions") }
+
 // look says how to see the rows.
 func (db *database) look() string {
-	sessions := db.config.TableName
-	if sessions == "" {
-		sessions = "sessions"
-	}
-	statement := fmt.Sprintf("SELECT name, exp, CONVERT(data USING utf8mb4) AS data FROM %s", sessions)
+	statement := fmt.Sprintf("SELECT name, exp, CONVERT(data USING utf8mb4) AS data FROM %s", db.table())
 	if db.client == "" {
 		return ":\n         " + statement + ";"
 	}
@@ -45,8 +44,8 @@ func (db *database) look() string {
 // chooseDatabase takes the database that it is told, or starts one: from a server
 // program, else in a container.
 func (d *demo) chooseDatabase(ctx context.Context) (*database, error) {
-	if dsn := os.Getenv(dsnVariable); dsn != "" {
-		return d.givenDatabase(dsn)
+	if config, err := d.target.config(); !errors.Is(err, errNoTarget) {
+		return d.givenDatabase(config, err)
 	}
 	var failures []error
 	for _, binary := range d.find() {
@@ -70,10 +69,10 @@ func (d *demo) chooseDatabase(ctx context.Context) (*database, error) {
 		"and no Docker engine answers; %s", dsnVariable, installHint())
 }
 
-func (d *demo) givenDatabase(dsn string) (*database, error) {
-	config, err := mysqlsession.ParseConfig(dsn)
+// givenDatabase is the one that the flags or the environment name.
+func (d *demo) givenDatabase(config mysqlsession.Config, err error) (*database, error) {
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dsnVariable, err)
+		return nil, err
 	}
 	if config.TableName == "" {
 		config.TableName = demoTable
@@ -84,8 +83,8 @@ func (d *demo) givenDatabase(dsn string) (*database, error) {
 	config.Logger = d.logger
 	return &database{
 		config: config,
-		name:   fmt.Sprintf("%s of %s, tables %s and %s", config.Database, dsnVariable, config.TableName, config.TableNameMeta),
-		leaves: "The two tables stay in your database.",
+		name:   fmt.Sprintf("%s of %s, tables %s and %s", config.Database, d.target.origin(), config.TableName, config.TableNameMeta),
+		leaves: "The two tables stay in your database, those of the load do not.",
 		stop:   func() error { return nil },
 	}, nil
 }

@@ -15,7 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mysqlsession/mysqlsession"
+	"github.com/mysqlsession/mysqlsession/cmd/mysqlsession/internal/dashboard"
+	"github.com/mysqlsession/mysqlsession/cmd/mysqlsession/internal/load"
 	"github.com/mysqlsession/mysqlsession/cmd/mysqlsession/internal/webapp"
+	"github.com/mysqlsession/mysqlsession/debug"
 	"github.com/mysqlsession/mysqlsession/internal/localserver"
 )
 
@@ -24,6 +27,7 @@ type demo struct {
 	listen      string // host:port
 	listenGiven bool   // by the user, who wants this address or none
 	image       string
+	target      target // the database to use, if one is named
 	out         io.Writer
 	logger      *slog.Logger
 
@@ -35,12 +39,14 @@ func newDemoCommand() *cobra.Command {
 	d := &demo{find: localserver.Find, engine: engineAnswers}
 	command := &cobra.Command{
 		Use:   "demo",
-		Short: "Serve a small web application whose sessions are in a real database",
+		Short: "Serve a small web application and a live dashboard on a real database",
 		Long: `Serves a small web application on this machine: sign in, a visit counter, a new
 session id at sign-in, the list of your sessions on other browsers, sign out here
-and everywhere.
+and everywhere. Beside it is a dashboard, at /dashboard/: moving charts of a pool
+under a load, with sliders for the load, the pool and the network. The load runs
+while somebody looks at it.
 
-Its sessions are in the database that MYSQLSESSION_DSN names, as in
+All of it is in the database that MYSQLSESSION_DSN, or a flag, names, as in
 mysql://user:password@127.0.0.1:3306/database. Without that it starts a MariaDB
 or MySQL of its own, in a temporary folder, from a server program on this
 machine, or else in a container. All of that is gone when it ends.`,
@@ -56,6 +62,7 @@ machine, or else in a container. All of that is gone when it ends.`,
 		"address to serve on; when it is taken and was not asked for, a free port")
 	command.Flags().StringVar(&d.image, "image", "mariadb:11.4",
 		"image of the container, where one is used")
+	d.target.addFlags(command)
 	return command
 }
 
@@ -78,8 +85,29 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
+	handler, end := d.handler(store, db)
+	defer end()
 	d.introduce(listener.Addr(), db)
-	return d.serve(ctx, listener, webapp.New(store, db.name, d.logger))
+	return d.serve(ctx, listener, handler)
+}
+
+// handler is the web application and, beside it, the dashboard with its load, which end ends.
+func (d *demo) handler(store *mysqlsession.Store, db *database) (handler http.Handler, end func()) {
+	recorder := debug.NewRecorder()
+	config := db.config
+	config.Pool, config.Trace = "load", recorder.Trace()
+	config.TableName = db.table() + "_load"
+	config.TableNameMeta = config.TableName + "_meta"
+	generator := load.New(config, d.logger)
+
+	mux := http.NewServeMux()
+	mux.Handle("/", webapp.New(store, db.name, d.logger))
+	mux.Handle("/dashboard/", dashboard.New(generator, debug.NewPage(generator.Pools, recorder), db.name))
+	return mux, func() {
+		if err := generator.Close(); err != nil {
+			d.logger.Warn("the load has left something behind", "error", err)
+		}
+	}
 }
 
 // bind takes the address first of all: it is what fails most often.
@@ -109,7 +137,7 @@ func (d *demo) openStore(ctx context.Context, db *database) (*mysqlsession.Store
 // introduce prints where the demonstration is and what to do with it.
 func (d *demo) introduce(address net.Addr, db *database) {
 	var text strings.Builder
-	fmt.Fprintf(&text, "\n  Open      %s\n  Database  %s\n", pageAddress(address), db.name)
+	fmt.Fprintf(&text, "\n  Open       %[1]s\n  Dashboard  %[1]s/dashboard/\n  Database   %[2]s\n", pageAddress(address), db.name)
 	text.WriteString(`
   Try
     1. Sign in with any name and look at the page a few times: it counts.
@@ -118,6 +146,7 @@ func (d *demo) introduce(address net.Addr, db *database) {
     3. Sign out everywhere in one of them, then look at the page in the other.
 `)
 	fmt.Fprintf(&text, "    4. Look at the rows%s\n", db.look())
+	text.WriteString("    5. Open the dashboard and switch coalescing off and on: the charts move.\n")
 	fmt.Fprintf(&text, "\n  Ctrl-C ends it. %s\n\n", db.leaves)
 	_, _ = io.WriteString(d.out, text.String())
 }

@@ -181,6 +181,27 @@ func TestDSNIsCheckedAndNeverShown(t *testing.T) {
 	assert.NotContains(t, err.Error(), "secret")
 }
 
+func TestTheIntroductionNamesTheDashboardsAddress(t *testing.T) {
+	d := bare()
+	d.introduce(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, &database{})
+	assert.Regexp(t, `Dashboard +http://127\.0\.0\.1:8080/dashboard/\n`, d.out.(*bytes.Buffer).String())
+}
+
+func TestDemonstrationUsesTheDatabaseThatAFlagNames(t *testing.T) {
+	t.Setenv(dsnVariable, "mysql://user:s3cret@localhost/another")
+	d := bare()
+	d.target.dsnFile = fileOf(t, "mysql://user:s3cret@localhost/mine")
+	db, err := d.chooseDatabase(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "mine", db.config.Database)
+	assert.Contains(t, db.name, d.target.dsnFile)
+	assert.NotContains(t, db.name, "s3cret")
+
+	d.target.dsnFile = "/nowhere"
+	_, err = d.chooseDatabase(t.Context())
+	require.ErrorContains(t, err, "/nowhere", "a server of its own is not what was asked for")
+}
+
 func TestDemonstrationInAGivenDatabaseKeepsToTablesOfItsOwn(t *testing.T) {
 	t.Setenv(dsnVariable, "mysql://user:secret@localhost/database")
 	db, err := bare().chooseDatabase(t.Context())
@@ -214,7 +235,7 @@ func TestCommandsAndFlagsAreDocumented(t *testing.T) {
 	root.SetOut(&help)
 	root.SetArgs([]string{"demo", "--help"})
 	require.NoError(t, root.ExecuteContext(t.Context()))
-	for _, word := range []string{dsnVariable, "--listen", "--image", "127.0.0.1:8080"} {
+	for _, word := range []string{dsnVariable, "--listen", "--image", "127.0.0.1:8080", "--dsn-file", "--password-file", "/dashboard/"} {
 		assert.Contains(t, help.String(), word)
 	}
 }

@@ -80,6 +80,12 @@ func (t *target) text() (dsn, origin string, err error) {
 	}
 }
 
+// origin is where the DSN comes from.
+func (t *target) origin() string {
+	_, origin, _ := t.text()
+	return origin
+}
+
 // secretIn is the content of a file, without the end of its line.
 func secretIn(path string) (string, error) {
 	file, err := os.Open(path)

@@ -1,0 +1,99 @@
+package mysqlsession_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mysqlsession/mysqlsession"
+	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+)
+
+func TestEveryOperationIsToldOfOnceWithItsTimeAndItsError(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		var mu sync.Mutex
+		var told []mysqlsession.CallInfo
+		cfg := server.NewDatabase(t)
+		cfg.Pool, cfg.CleanupInterval = "traced", -1
+		cfg.Trace = &mysqlsession.Trace{Call: func(info mysqlsession.CallInfo) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, info)
+		}}
+		createNewTables(t, cfg, nil)
+		store := openStore(t, cfg)
+		ctx, key := t.Context(), newKey()
+		broken := errors.New("broken")
+		each := func(err error) func(string, []byte, time.Time) error {
+			return func(string, []byte, time.Time) error { return err }
+		}
+		same := func(old []byte) ([]byte, error) { return old, nil }
+
+		for _, c := range []struct {
+			operation string
+			call      func() error
+			err       error
+		}{
+			{"get", func() error { _, err := store.Get(ctx, "n", key); return err }, mysqlsession.ErrNotFound},
+			{"get", func() error { _, err := store.Get(ctx, "n", ""); return err }, mysqlsession.ErrInvalidKey},
+			{"update", func() error { return store.Update(ctx, "n", key, time.Hour, same) }, mysqlsession.ErrNotFound},
+			{"set", func() error { return store.Set(ctx, "n", key, []byte("v"), time.Hour, nil) }, nil},
+			{"set", func() error { return store.Set(ctx, "n", key, nil, -time.Hour, nil) }, mysqlsession.ErrInvalidTTL},
+			{"get many", func() error { _, err := store.GetMany(ctx, "n", []string{key}); return err }, nil},
+			{"touch", func() error { return store.Touch(ctx, "n", key, time.Hour) }, nil},
+			{"update", func() error { return store.Update(ctx, "n", key, time.Hour, same) }, nil},
+			{"read metadata", func() error { _, err := store.ReadMetadata(ctx, "n", "a", "s"); return err }, nil},
+			{"delete subject", func() error { _, err := store.DeleteSubject(ctx, "n", "a", "s"); return err }, nil},
+			{"each", func() error { return store.Each(ctx, "n", each(broken)) }, broken},
+			{"delete", func() error { return store.DeleteStored(ctx, "n", key) }, nil},
+			{"delete", func() error { return store.Delete(ctx, "n", key) }, nil},
+			{"delete all", func() error { _, err := store.DeleteAll(ctx, "n"); return err }, nil},
+		} {
+			told = nil
+			began := time.Now()
+			err := c.call()
+			took := time.Since(began)
+			require.ErrorIs(t, err, c.err, c.operation)
+			require.Len(t, told, 1, c.operation)
+			require.Equal(t, c.operation, told[0].Operation)
+			require.Equal(t, "traced", told[0].Pool)
+			require.Equal(t, err, told[0].Err)
+			require.Positive(t, told[0].Duration)
+			require.LessOrEqual(t, told[0].Duration, took)
+		}
+	})
+}
+
+func TestCallsThatAreCombinedAreEachToldOf(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		const callers, rounds = 16, 20
+		var mu sync.Mutex
+		told := map[string]int{}
+		cfg := server.NewDatabase(t)
+		cfg.PoolSize = 1
+		cfg.Trace = &mysqlsession.Trace{Call: func(info mysqlsession.CallInfo) {
+			mu.Lock()
+			defer mu.Unlock()
+			told[info.Operation]++
+		}}
+		createNewTables(t, cfg, nil)
+		store := openStore(t, cfg)
+		var done sync.WaitGroup
+		for range callers {
+			done.Go(func() {
+				for range rounds {
+					if err := store.Set(context.Background(), "n", newKey(), nil, time.Hour, nil); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		done.Wait()
+		require.Equal(t, map[string]int{"set": callers * rounds}, told)
+		require.Positive(t, store.Pool().Stat().BatchCount)
+	})
+}
