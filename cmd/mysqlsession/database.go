@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"time"
 
 	"github.com/mysqlsession/mysqlsession"
-	"github.com/mysqlsession/mysqlsession/internal/localserver"
 )
 
 // demoTable is where the demonstration keeps its sessions in a database that is
@@ -42,32 +39,12 @@ func (db *database) look() string {
 	return fmt.Sprintf(":\n         %s -e '%s'", db.client, statement)
 }
 
-// chooseDatabase takes the database that it is told, or starts one: from a server
-// program, else in a container.
+// chooseDatabase takes the database that it is told, or starts one.
 func (d *demo) chooseDatabase(ctx context.Context) (*database, error) {
 	if dsn := os.Getenv(dsnVariable); dsn != "" {
 		return d.givenDatabase(dsn)
 	}
-	var failures []error
-	for _, binary := range d.find() {
-		db, err := d.startServer(ctx, binary)
-		if err == nil || ctx.Err() != nil {
-			return db, err
-		}
-		failures = append(failures, err)
-	}
-	if err := d.engine(ctx); err == nil {
-		db, err := d.startContainer(ctx)
-		if err == nil || ctx.Err() != nil {
-			return db, err
-		}
-		failures = append(failures, err)
-	}
-	if len(failures) > 0 {
-		return nil, errors.Join(failures...)
-	}
-	return nil, fmt.Errorf("no database for the demonstration: %s is not set, this machine has neither mariadbd nor mysqld, "+
-		"and no Docker engine answers; %s", dsnVariable, installHint())
+	return d.start(ctx)
 }
 
 func (d *demo) givenDatabase(dsn string) (*database, error) {
@@ -88,40 +65,4 @@ func (d *demo) givenDatabase(dsn string) (*database, error) {
 		leaves: "The two tables stay in your database.",
 		stop:   func() error { return nil },
 	}, nil
-}
-
-// startServer starts a private server that only this user reaches, through its socket.
-func (d *demo) startServer(ctx context.Context, binary localserver.Binary) (*database, error) {
-	begin := time.Now()
-	server, err := localserver.Start(ctx, localserver.Options{Binary: binary, SocketOnly: true})
-	if err != nil {
-		return nil, err
-	}
-	config := mysqlsession.Config{
-		Socket: server.Socket, Username: server.Username, Password: server.Password, Database: server.Database,
-		// It answers at once or not at all.
-		ConnectTimeout: answerLimit, SendTimeout: answerLimit, ReadTimeout: answerLimit,
-		Logger: d.logger,
-	}
-	program, account := "MySQL", "MYSQL_PWD="+server.Password+" mysql -u "+server.Username
-	if binary.Flavor == localserver.FlavorMariaDB {
-		program, account = "MariaDB", clientProgram()
-	}
-	return &database{
-		config: config,
-		name:   fmt.Sprintf("%s %s of its own, ready after %s", program, binary.Version, time.Since(begin).Round(time.Millisecond)),
-		leaves: "The server and all that it stored go with it.",
-		client: account + " --socket=" + server.Socket + " " + server.Database,
-		stop:   server.Stop,
-	}, nil
-}
-
-// clientProgram is the MariaDB client that is here, or the one to install.
-func clientProgram() string {
-	if _, err := exec.LookPath("mariadb"); err != nil {
-		if _, err := exec.LookPath("mysql"); err == nil {
-			return "mysql"
-		}
-	}
-	return "mariadb"
 }
