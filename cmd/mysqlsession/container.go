@@ -59,9 +59,10 @@ func (p *private) startContainer(ctx context.Context) (*database, error) {
 		return nil, errors.Join(fmt.Errorf("container of %s: %w", p.image, err), c.stop())
 	}
 	config.Logger = p.logger
+	kind := "a container of " + p.image
 	return &database{
-		config: config,
-		name:   fmt.Sprintf("a container of %s, ready after %s", p.image, time.Since(begin).Round(time.Millisecond)),
+		config: config, kind: kind,
+		name:   fmt.Sprintf("%s, ready after %s", kind, time.Since(begin).Round(time.Millisecond)),
 		leaves: "The container goes with it.",
 		client: fmt.Sprintf("docker exec -e MYSQL_PWD=%s %s mariadb -u session session", password, c.name),
 		stop:   c.stop,

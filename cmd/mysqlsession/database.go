@@ -19,6 +19,7 @@ const answerLimit = 2 * time.Second
 // database is where the demonstration keeps its sessions.
 type database struct {
 	config mysqlsession.Config
+	kind   string // of a server of our own
 	name   string // for people
 	leaves string // what is left when it has stopped, in a sentence
 	// client is a command that begins a statement in the database. "": not known.

@@ -81,9 +81,10 @@ func (p *private) startServer(ctx context.Context, binary localserver.Binary) (*
 	if binary.Flavor == localserver.FlavorMariaDB {
 		program, account = "MariaDB", clientProgram()
 	}
+	kind := fmt.Sprintf("%s %s of its own", program, binary.Version)
 	return &database{
-		config: config,
-		name:   fmt.Sprintf("%s %s of its own, ready after %s", program, binary.Version, time.Since(begin).Round(time.Millisecond)),
+		config: config, kind: kind,
+		name:   fmt.Sprintf("%s, ready after %s", kind, time.Since(begin).Round(time.Millisecond)),
 		leaves: "The server and all that it stored go with it.",
 		client: account + " --socket=" + server.Socket + " " + server.Database,
 		stop:   server.Stop,
