@@ -119,6 +119,9 @@ func (b *bench) run(ctx context.Context) error {
 func (b *bench) inDatabase(ctx context.Context) (made *report.Report, err error) {
 	cfg, err := b.target.config()
 	if err == nil {
+		if cfg.Database == "" {
+			return nil, &exitError{exitUsage, errNoDatabase}
+		}
 		return b.measure(ctx, cfg, placeOf(cfg))
 	}
 	if !errors.Is(err, errNoTarget) {

@@ -87,7 +87,7 @@ func newRootCommand() *cobra.Command {
 		},
 	}
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(newBenchCommand(), newDemoCommand())
+	root.AddCommand(newBenchCommand(), newDemoCommand(), newTuneCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	checkUsage(root)
 	return root

@@ -13,6 +13,9 @@ import (
 	"github.com/mysqlsession/mysqlsession/cmd/mysqlsession/internal/measure"
 )
 
+// errNoDatabase is a DSN with a server only.
+var errNoDatabase = errors.New("the DSN names no database, in which the scratch tables could be")
+
 // withScratch has work done in scratch tables of a database, and removes them, however the
 // work ends. That they could not be removed is told above all else.
 func withScratch(ctx context.Context, cfg mysqlsession.Config, w measure.Workload, say io.Writer, work func(s *measure.Scratch) error) error {

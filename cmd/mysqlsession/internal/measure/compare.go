@@ -163,3 +163,8 @@ func figures(rates []float64, l *Latencies) Figures {
 		P50: micros(l.At(50)), P99: micros(l.At(99)), P999: micros(l.At(99.9)), Curve: l.Curve(),
 	}
 }
+
+// Alone is one caller, for that long.
+func Alone(ctx context.Context, s *Scratch, p Peer, operation string, duration time.Duration) (Sample, error) {
+	return s.run(ctx, Plan{Connections: 1, Round: duration}, operation, 1, p)
+}

@@ -68,7 +68,7 @@ type steady struct {
 	cancel      context.CancelCauseFunc
 
 	underway []atomic.Int64 // by peer
-	highest  []atomic.Int64
+	highest  []int64 // by peer; for the one who sends
 
 	mutex   sync.Mutex // guards what follows
 	outcome Outcome
@@ -83,7 +83,7 @@ func Steady(ctx context.Context, scratch *Scratch, load Load, instances []Peer, 
 	defer cancel(nil)
 	d := &steady{
 		scratch: scratch, peers: instances, connections: connections, load: load, cancel: cancel,
-		underway: make([]atomic.Int64, len(instances)), highest: make([]atomic.Int64, len(instances)),
+		underway: make([]atomic.Int64, len(instances)), highest: make([]int64, len(instances)),
 		outcome: Outcome{Latencies: NewLatencies(), Late: NewLatencies()},
 	}
 	if err := d.open(ctx); err != nil {
@@ -120,54 +120,64 @@ const mostUnderway = 50_000
 func (d *steady) arrive(ctx context.Context) {
 	random := rand.New(rand.NewPCG(1, 2)) // the same arrivals every time
 	var group sync.WaitGroup
-	defer group.Wait()
 	begin := time.Now()
 	measured := begin.Add(d.load.WarmUp)
 	end := measured.Add(d.load.Duration)
-	due := begin
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	next := begin
 	for n := 0; ; n++ {
-		due = due.Add(time.Duration(random.ExpFloat64() / d.load.Rate * float64(time.Second)))
-		if due.After(end) || ctx.Err() != nil {
+		next = next.Add(time.Duration(random.ExpFloat64() / d.load.Rate * float64(time.Second)))
+		r := request{instance: random.IntN(len(d.peers)), n: n, due: next, counts: !next.Before(measured)}
+		if next.After(end) || !sleepUntil(ctx, next) {
 			break
 		}
-		if wait := time.Until(due); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-		i := random.IntN(len(d.peers))
-		group.Add(1)
-		under := d.underway[i].Add(1)
-		d.highest[i].Store(max(d.highest[i].Load(), under)) // written here only
+		under := d.underway[r.instance].Add(1)
+		d.highest[r.instance] = max(d.highest[r.instance], under)
 		if under > mostUnderway {
-			d.underway[i].Add(-1)
-			group.Done()
-			d.count(due, !due.Before(measured), mysqlsession.ErrBacklogFull, 0)
+			d.underway[r.instance].Add(-1)
+			d.count(r, mysqlsession.ErrBacklogFull, 0)
 			continue
 		}
-		go func() {
-			defer group.Done()
-			defer d.underway[i].Add(-1)
-			d.request(ctx, i, n, due, !due.Before(measured))
-		}()
+		group.Go(func() {
+			defer d.underway[r.instance].Add(-1)
+			d.send(ctx, r)
+		})
 	}
 	group.Wait()
 	d.finish(ctx, measured)
 }
 
+// sleepUntil reports whether the moment came before the context's end.
+func sleepUntil(ctx context.Context, moment time.Time) bool {
+	wait := time.Until(moment)
+	if wait <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // request is one of them.
-func (d *steady) request(ctx context.Context, instance, n int, due time.Time, counts bool) {
-	late := time.Since(due)
-	within, cancel := context.WithDeadline(ctx, due.Add(d.load.Deadline))
+type request struct {
+	instance int
+	n        int
+	due      time.Time
+	counts   bool // it is not of the warm-up
+}
+
+// send sends a request, and takes down what became of it.
+func (d *steady) send(ctx context.Context, r request) {
+	late := time.Since(r.due)
+	within, cancel := context.WithDeadline(ctx, r.due.Add(d.load.Deadline))
 	defer cancel()
-	peer, key := d.peers[instance], d.scratch.key(instance, n)
+	peer, key := d.peers[r.instance], d.scratch.key(r.instance, r.n)
 	var err error
-	if d.scratch.Workload.reads(instance, n) {
+	if d.scratch.Workload.reads(r.instance, r.n) {
 		err = peer.Get(within, key)
 	} else {
 		err = peer.Set(within, key, newValue(d.scratch.Workload.ValueSize))
@@ -175,11 +185,11 @@ func (d *steady) request(ctx context.Context, instance, n int, due time.Time, co
 	if ctx.Err() != nil {
 		return
 	}
-	d.count(due, counts, err, late)
+	d.count(r, err, late)
 }
 
 // count takes down what became of a request.
-func (d *steady) count(due time.Time, counts bool, err error, late time.Duration) {
+func (d *steady) count(r request, err error, late time.Duration) {
 	now := time.Now()
 	rejected := errors.Is(err, mysqlsession.ErrBacklogFull) || errors.Is(err, mysqlsession.ErrAcquireTimeout)
 	expired := errors.Is(err, context.DeadlineExceeded)
@@ -187,7 +197,7 @@ func (d *steady) count(due time.Time, counts bool, err error, late time.Duration
 		d.cancel(err)
 		return
 	}
-	if !counts {
+	if !r.counts {
 		return
 	}
 	d.mutex.Lock()
@@ -200,7 +210,7 @@ func (d *steady) count(due time.Time, counts bool, err error, late time.Duration
 	case expired:
 		d.outcome.Expired++
 	default:
-		d.outcome.Latencies.Record(now.Sub(due))
+		d.outcome.Latencies.Record(now.Sub(r.due))
 		d.last = now
 	}
 }
@@ -212,7 +222,7 @@ func (d *steady) finish(ctx context.Context, measured time.Time) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	for i := range d.highest {
-		d.outcome.Waiting = max(d.outcome.Waiting, int(d.highest[i].Load())-d.connections)
+		d.outcome.Waiting = max(d.outcome.Waiting, int(d.highest[i])-d.connections)
 	}
 	if took := max(d.last.Sub(measured), d.load.Duration); d.outcome.Latencies.Count() > 0 {
 		d.outcome.Achieved = float64(d.outcome.Latencies.Count()) / took.Seconds()

@@ -166,7 +166,7 @@ func (decades) Ticks(min, max float64) (ticks []plot.Tick) {
 	for power := math.Pow(10, math.Floor(math.Log10(min))); power <= max; power *= 10 {
 		for _, digit := range []float64{1, 2, 5} {
 			if value := digit * power; value >= min && value <= max {
-				ticks = append(ticks, plot.Tick{Value: value, Label: strconv.FormatFloat(value, 'g', 3, 64)})
+				ticks = append(ticks, plot.Tick{Value: value, Label: strconv.FormatFloat(value, 'f', -1, 64)})
 			}
 		}
 	}
