@@ -62,7 +62,7 @@ const leastBeyond = 3
 func (l *Latencies) Curve() []Point {
 	var curve []Point
 	for _, percentile := range curvePercentiles {
-		if float64(l.Count())*(100-percentile)/100 < leastBeyond {
+		if float64(l.Count())*(100-percentile)/100 < leastBeyond-1e-6 {
 			break
 		}
 		curve = append(curve, Point{percentile, micros(l.At(percentile))})

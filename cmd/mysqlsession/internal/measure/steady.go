@@ -68,7 +68,7 @@ type steady struct {
 	cancel      context.CancelCauseFunc
 
 	underway []atomic.Int64 // by peer
-	highest  []int64 // by peer; for the one who sends
+	highest  []int64        // by peer; for the one who sends
 
 	mutex   sync.Mutex // guards what follows
 	outcome Outcome

@@ -18,10 +18,6 @@ type Tuned struct {
 	*tuning.Result
 }
 
-// lateShare is the share of the target's latency from which this machine's own lateness casts
-// doubt on what it measured.
-const lateShare = 0.1
-
 // leastSlow is how many requests must be slower than a percentile for it to say something.
 const leastSlow = 5
 
@@ -72,7 +68,7 @@ func (t *Tuned) Conclusion() string {
 		result := t.Trials[len(t.Trials)-1]
 		return fmt.Sprintf("The target is met: with what follows p%v is %s at %.0f requests/s.", target.Percentile, latency(*result.AtPercentile), result.Rate)
 	}
-	said := fmt.Sprintf("THE TARGET IS NOT MET (%s) by any pool of up to %d connections, so nothing is recommended.", target, t.largest())
+	said := fmt.Sprintf("THE TARGET IS NOT MET (%s) by any pool that was tried, of up to %d connections. Nothing is recommended.", target, t.largest())
 	if t.OutOfTime {
 		said = fmt.Sprintf("THE TARGET IS NOT MET (%s) within the time; --limit gives more than %v. Nothing is recommended.", target, t.Options.Limit)
 	}
@@ -99,18 +95,18 @@ func (t *Tuned) largest() (size int) {
 func (t *Tuned) Doubts() (said []string) {
 	target := t.Options.Target
 	var late float64
-	least := int64(-1)
+	least, doubtful := int64(-1), 0
 	for _, trial := range t.Trials {
-		if trial.Met {
-			late = max(late, trial.Late)
+		if late = max(late, trial.Late); trial.Doubtful(target) {
+			doubtful++
 		}
 		if least < 0 || trial.Requests < least {
 			least = trial.Requests
 		}
 	}
-	if late > lateShare*micros(target.Latency) {
-		said = append(said, fmt.Sprintf("THIS MACHINE WAS ITSELF LATE: it sent requests up to %s after they were due (p%v), "+
-			"which is in the latencies. On a quieter one the target may be met by less.", latency(late), target.Percentile))
+	if doubtful > 0 {
+		said = append(said, fmt.Sprintf("THIS MACHINE WAS ITSELF LATE in %d of %d measurements: it sent requests up to %s after they were due (p%v), "+
+			"which is in the latencies. On a quieter one the target may be met by less.", doubtful, len(t.Trials), latency(late), target.Percentile))
 	}
 	if slow := float64(least) * (100 - target.Percentile) / 100; least >= 0 && slow < leastSlow {
 		said = append(said, fmt.Sprintf("FEW REQUESTS: a measurement had only %d of them, so p%v rests on the %.1f slowest. "+

@@ -69,7 +69,7 @@ func (r *Result) sizeReason(size int) string {
 		r.Options.Target.Percentile, r.Options.Target.Latency, number(r.Options.Target.Rate*(1+r.Options.Headroom)),
 		number(r.Options.Target.Rate), 100*r.Options.Headroom)
 	for _, trial := range r.Trials {
-		if trial.PoolSize == size && (trial.Purpose == purposeSize || trial.Purpose == purposeConfirm) {
+		if trial.PoolSize == size && trial.Met && (trial.Purpose == purposeSize || trial.Purpose == purposeConfirm) {
 			text += " " + trial.latency() + ","
 		}
 	}

@@ -39,6 +39,13 @@ type Trial struct {
 	Met  bool    `json:"met"`
 }
 
+// lateShare is the share of the target's latency from which this machine's own lateness casts
+// doubt on what it measured.
+const lateShare = 0.1
+
+// Doubtful reports whether this machine was late itself.
+func (t Trial) Doubtful(target Target) bool { return t.Late > lateShare*micros(target.Latency) }
+
 // Floor is what the server takes for one thing at a time.
 type Floor struct {
 	GetP50   float64   `json:"get_p50_us"`
@@ -109,7 +116,7 @@ func Search(ctx context.Context, scratch *measure.Scratch, given mysqlsession.Co
 
 const (
 	// furtherTrials are those besides one for each size.
-	furtherTrials = 5
+	furtherTrials = 8
 	// The bounds of a trial's time. It has a warm-up of a quarter besides.
 	shortestTrial = 100 * time.Millisecond
 	longestTrial  = 10 * time.Second
@@ -163,35 +170,54 @@ func (s *search) floor(ctx context.Context) error {
 	return nil
 }
 
+// hopeless is after how many larger pools in a row that are no better the search for a size
+// ends: there is time left then to find out which rate can be had.
+const hopeless = 3
+
 // chooseSize is the smallest size with which the target is met, with headroom and twice; 0 if
 // there is none. What twice as many would do is measured as well.
 func (s *search) chooseSize(ctx context.Context, sizes []int) (int, error) {
 	rate := s.Options.Target.Rate * (1 + s.Options.Headroom)
 	for i, size := range sizes {
-		if s.expired() {
-			return 0, nil
-		}
-		trial, err := s.try(ctx, purposeSize, withPool(s.given, size), rate)
+		twice, err := s.meetsTwice(ctx, size, rate)
 		if err != nil {
 			return 0, err
 		}
-		if !trial.Met || s.expired() {
-			continue
-		}
-		if trial, err = s.try(ctx, purposeConfirm, withPool(s.given, size), rate); err != nil {
-			return 0, err
-		}
-		if !trial.Met {
-			continue
-		}
-		if i+1 < len(sizes) && !s.expired() {
-			if _, err := s.try(ctx, purposeLarger, withPool(s.given, sizes[i+1]), rate); err != nil {
-				return 0, err
+		if twice {
+			if i+1 < len(sizes) && !s.expired() {
+				_, err = s.try(ctx, purposeLarger, withPool(s.given, sizes[i+1]), rate)
 			}
+			return size, err
 		}
-		return size, nil
+		if s.OutOfTime || i-slices.Index(sizes, s.closest()) >= hopeless {
+			break
+		}
 	}
 	return 0, nil
+}
+
+// meetsTwice reports whether the target is met in two trials. One that fails while this machine
+// was itself late says nothing, once.
+func (s *search) meetsTwice(ctx context.Context, size int, rate float64) (bool, error) {
+	purpose, met, excused := purposeSize, 0, false
+	for met < 2 {
+		if s.expired() {
+			return false, nil
+		}
+		trial, err := s.try(ctx, purpose, withPool(s.given, size), rate)
+		switch {
+		case err != nil:
+			return false, err
+		case trial.Met:
+			met++
+		case excused || !trial.Doubtful(s.Options.Target):
+			return false, nil
+		default:
+			excused = true
+		}
+		purpose = purposeConfirm
+	}
+	return true, nil
 }
 
 // rateTrials is how many rates are tried when the wanted one is too high.
@@ -228,7 +254,7 @@ func (s *search) chooseRate(ctx context.Context) error {
 func (s *search) closest() int {
 	var tried []Trial
 	for _, trial := range s.Trials {
-		if trial.Purpose == purposeSize {
+		if trial.Purpose == purposeSize || trial.Purpose == purposeConfirm {
 			tried = append(tried, trial)
 		}
 	}

@@ -51,7 +51,7 @@ func (t Target) Validate() error {
 var (
 	latencyPart = regexp.MustCompile(`(?i)\bp\s?(\d+(?:\.\d+)?)\s*(?:under|below|within|less than|at most|<=|<|≤|=|:)?\s*(\d+(?:\.\d+)?)\s*(µs|μs|us|ms|s|microseconds?|milliseconds?|seconds?|sec)(?:$|[\s,;])`)
 	ratePart    = regexp.MustCompile(`(?i)(?:^|[\s@])(\d[\d,_']*(?:\.\d+)?)\s*(k)?\s*(?:(?:requests?|reqs?|calls?|ops)?\s*(?:/|per)\s*(?:s|sec|second)|rps|qps)(?:$|[\s,;])`)
-	between     = regexp.MustCompile(`(?i)^(?:[\s,;@]|\b(?:at|with|and|for|of|a|an|the)\b)*$`)
+	filler      = regexp.MustCompile(`(?i)[\s,;@]|\b(?:at|with|and|for|of|a|an|the)\b`)
 )
 
 const example = "p99 under 5 ms at 2000 requests/s"
@@ -87,8 +87,9 @@ func ParseTarget(text string) (Target, error) {
 	if found[4] >= 0 {
 		t.Rate *= 1000
 	}
-	if others := rest[:found[0]] + " " + rest[found[1]:]; !between.MatchString(others) {
-		return bad(fmt.Sprintf("not understood: %.40q", strings.Trim(others, " ;,")))
+	others := strings.Fields(filler.ReplaceAllString(rest[:found[0]]+" "+rest[found[1]:], " "))
+	if len(others) > 0 {
+		return bad(fmt.Sprintf("not understood: %.40q", strings.Join(others, " ")))
 	}
 	if err := t.Validate(); err != nil {
 		return bad(err.Error())
