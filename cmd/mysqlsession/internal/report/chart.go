@@ -52,7 +52,6 @@ type chart struct {
 	series      []series
 	xTicks      plot.ConstantTicks
 	logX, logY  bool
-	legendRight bool // where the lines leave room
 }
 
 // svg draws it, as an element for a page.
@@ -65,7 +64,7 @@ func (c *chart) svg() (string, error) {
 	}
 	p.Title.TextStyle.Font.Size = vg.Points(10)
 	p.Title.Padding, p.Legend.Padding = vg.Points(6), vg.Points(2)
-	p.Legend.Top, p.Legend.Left = true, !c.legendRight
+	p.Legend.Top, p.Legend.Left = true, true
 	p.Legend.ThumbnailWidth = vg.Points(26)
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{Y: 0xdd}, color.Gray{Y: 0xdd}
@@ -203,10 +202,18 @@ func (r *Report) againstCallers(operation, what, unit string, of func(f measure.
 				s.ranges = append(s.ranges, [2]float64{slices.Min(rounds), slices.Max(rounds)})
 			}
 		}
-		said = append(said, fmt.Sprintf("with %s %.4g and %.4g", counted(line.Callers, "caller"), values[0], values[1]))
+		said = append(said, fmt.Sprintf("with %s %s and %s", counted(line.Callers, "caller"), spoken(values[0]), spoken(values[1])))
 	}
 	c.alt = fmt.Sprintf("%s of %s in %s, %s and %s: %s.", what, operation, unit, measure.Ours, measure.Theirs, strings.Join(said, "; "))
 	return c
+}
+
+// spoken is a number without an exponent.
+func spoken(value float64) string {
+	if value >= 100 {
+		return strconv.FormatFloat(value, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(value, 'g', 3, 64)
 }
 
 // distribution is a chart of all latencies of a line.
