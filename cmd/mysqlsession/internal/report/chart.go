@@ -146,9 +146,9 @@ func (c *chart) element(document string) (string, error) {
 // plain has numbers of thousands written out.
 type plain struct{}
 
-// Ticks are the marks from min to max.
-func (plain) Ticks(min, max float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(min, max)
+// Ticks are the marks between two values.
+func (plain) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(low, high)
 	for i := range ticks {
 		if ticks[i].Label != "" {
 			ticks[i].Label = strconv.FormatFloat(ticks[i].Value, 'f', -1, 64)
@@ -160,11 +160,11 @@ func (plain) Ticks(min, max float64) []plot.Tick {
 // decades marks 1, 2 and 5 of each power of ten.
 type decades struct{}
 
-// Ticks are the marks from min to max.
-func (decades) Ticks(min, max float64) (ticks []plot.Tick) {
-	for power := math.Pow(10, math.Floor(math.Log10(min))); power <= max; power *= 10 {
+// Ticks are the marks between two values.
+func (decades) Ticks(low, high float64) (ticks []plot.Tick) {
+	for power := math.Pow(10, math.Floor(math.Log10(low))); power <= high; power *= 10 {
 		for _, digit := range []float64{1, 2, 5} {
-			if value := digit * power; value >= min && value <= max {
+			if value := digit * power; value >= low && value <= high {
 				ticks = append(ticks, plot.Tick{Value: value, Label: strconv.FormatFloat(value, 'f', -1, 64)})
 			}
 		}
