@@ -71,11 +71,11 @@ func TestVerdicts(t *testing.T) {
 		"clearly slower":                   {[]float64{0.5, 0.6, 0.5, 0.4, 0.5, 0.5}, quietControls, Slower, "slower: 0.50×"},
 		"a little, on a quiet machine":     {[]float64{1.05, 1.04, 1.06, 1.05, 1.05, 1.05}, quietControls, Faster, "1.05× as fast"},
 		"much, on a noisy machine":         {[]float64{9, 7, 8, 10, 6, 8}, noisyControls, Faster, "8.00× as fast"},
-		"the same":                         {[]float64{1.1, 0.9, 1, 1.05, 0.95, 1}, quietControls, NoDecision, "the interval includes 1"},
-		"some, on a noisy machine":         {[]float64{1.3, 1.4, 1.2, 1.5, 1.3, 1.3}, noisyControls, NoDecision, "too noisy: two runs of the same differ by 40 %"},
+		"the same":                         {[]float64{1.1, 0.9, 1, 1.05, 0.95, 1}, quietControls, NoDecision, "interval includes 1"},
+		"some, on a noisy machine":         {[]float64{1.3, 1.4, 1.2, 1.5, 1.3, 1.3}, noisyControls, NoDecision, "too noisy, ±40 %"},
 		"less than between runs of a peer": {[]float64{1.02, 1.02, 1.03, 1.02, 1.02, 1.02}, []float64{1.04, 1.04, 0.96}, NoDecision, "too noisy"},
-		"too few rounds":                   {[]float64{2, 2, 2, 2, 2}, quietControls, NoDecision, "5 rounds are too few, 6 are needed"},
-		"one round, without a control":     {[]float64{2}, nil, NoDecision, "1 rounds are too few"},
+		"too few rounds":                   {[]float64{2, 2, 2, 2, 2}, quietControls, NoDecision, "5 of 6 rounds needed"},
+		"one round, without a control":     {[]float64{2}, nil, NoDecision, "1 of 6 rounds"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := judge(c.pairs, c.controls)

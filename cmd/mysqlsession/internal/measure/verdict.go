@@ -58,11 +58,11 @@ func judge(pairs, controls []float64) Verdict {
 	difference := math.Abs(math.Log(v.Ratio))
 	switch {
 	case !enough:
-		v.Reason = fmt.Sprintf("%d rounds are too few, %d are needed", len(pairs), leastRounds)
+		v.Reason = fmt.Sprintf("%d of %d rounds needed", len(pairs), leastRounds)
 	case v.Low <= 1 && v.High >= 1:
-		v.Reason = "the interval includes 1"
+		v.Reason = "interval includes 1"
 	case v.Noise > quiet && difference < margin*noise, difference < noise:
-		v.Reason = fmt.Sprintf("too noisy: two runs of the same differ by %.0f %%", 100*v.Noise)
+		v.Reason = fmt.Sprintf("too noisy, ±%.0f %%", 100*v.Noise)
 	case v.Ratio > 1:
 		v.Conclusion = Faster
 	default:

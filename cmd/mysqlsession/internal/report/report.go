@@ -90,13 +90,17 @@ func (r *Report) Machine() [][2]string {
 	if e.Server.Flush != "1" {
 		flush = "commits are not safe on disk at once (innodb_flush_log_at_trx_commit = " + e.Server.Flush + ")"
 	}
-	return [][2]string{
+	said := [][2]string{
 		{"Machine", fmt.Sprintf("%s, %s, for the callers", processor, counted(e.Cores, "core"))},
 		{"Server", e.Server.Version + "; " + flush},
 		{"Where", e.Where},
 		{"Software", fmt.Sprintf("%s on %s, %s", e.Go, e.System, e.Driver)},
 		{"When", e.When.Format(time.RFC1123)},
 	}
+	if slices.Contains(r.Plan.Operations, measure.Mixed) {
+		said = append(said, [2]string{"Mixed", fmt.Sprintf("is %.0f %% get, the others set", 100*r.Workload.ReadShare)})
+	}
+	return said
 }
 
 // WriteText writes the report for a terminal.
@@ -123,8 +127,8 @@ func (r *Report) WriteText(w io.Writer) error {
 // table is the lines' figures as text, with a head.
 func (r *Report) table() [][]string {
 	rows := [][]string{{
-		"callers", "operation", "mysqlsession ops/s", "database/sql ops/s", "ratio", "95 % interval",
-		"p50 ours/theirs", "p99 ours/theirs", "control", "verdict",
+		"callers", "operation", "ours ops/s", "database/sql ops/s", "ratio", "95 % interval",
+		"p50 of both", "p99 of both", "control", "verdict",
 	}}
 	for _, line := range r.Lines {
 		v := line.Verdict

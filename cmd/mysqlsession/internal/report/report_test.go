@@ -39,7 +39,7 @@ func sample() *Report {
 				Operation: operation, Callers: callers, Ours: figures(float64(50_000 + callers)), Theirs: figures(float64(10_000 + callers)),
 				Verdict: measure.Verdict{
 					Ratio: 5, Low: 4.5, High: 5.5, Noise: 0.02,
-					Conclusion: []measure.Conclusion{measure.Faster, measure.NoDecision}[i], Reason: []string{"", "the interval includes 1"}[i],
+					Conclusion: []measure.Conclusion{measure.Faster, measure.NoDecision}[i], Reason: []string{"", "interval includes 1"}[i],
 				},
 			})
 		}
@@ -169,7 +169,7 @@ func TestTableJSONAndPageSayTheSame(t *testing.T) {
 			require.Contains(t, page, cell)
 		}
 	}
-	for _, says := range append(r.Summary(), "50001", "10064", "120 µs / 120 µs", "3.46 ms", "5.00× as fast", "no conclusion: the interval includes 1", "±2.0 %") {
+	for _, says := range append(r.Summary(), "50001", "10064", "120 µs / 120 µs", "3.46 ms", "5.00× as fast", "no conclusion: interval includes 1", "±2.0 %") {
 		require.Contains(t, strings.Join(strings.Fields(text), " "), says)
 	}
 	var decoded Report
