@@ -54,7 +54,7 @@ failures, 2 for arguments that make no sense, 130 when interrupted.`,
 		Example: `  mysqlsession bench
   mysqlsession bench --html report.html
   mysqlsession bench --callers 64 --operations get,mixed --time 2s --rounds 9
-  MYSQLSESSION_DSN=mysql://user:password@db.example/test mysqlsession bench --json > bench.json`,
+  mysqlsession bench --dsn-file test.dsn --json > bench.json`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			b.out, b.say = command.OutOrStdout(), command.ErrOrStderr()

@@ -178,6 +178,21 @@ func TestMeasurementsThatFailLeaveNoTables(t *testing.T) {
 	})
 }
 
+func TestTablesThatMayNotBeRemovedAreNamed(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		cfg = server.NewUser(t, cfg, "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES")
+		s, err := command(t, cfg, append(quickBench, "--operations", "get")...)
+		require.ErrorContains(t, err, "remove the scratch tables")
+		require.Empty(t, s.out)
+		left := tablesIn(t, server, cfg)
+		require.Len(t, left, 2)
+		for _, table := range left {
+			require.ErrorContains(t, err, table)
+		}
+	})
+}
+
 func TestServerThatIsReadOnlyIsLeftAlone(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		cfg := server.NewDatabase(t)

@@ -113,7 +113,7 @@ func (s *Scratch) compareLine(ctx context.Context, plan Plan, operation string, 
 			order = append(order, i)
 			rates[i] = append(rates[i], sample.Throughput())
 			latencies[i].Add(sample.Latencies)
-			done(fmt.Sprintf("%s, %d callers", operation, callers))
+			done(fmt.Sprintf("%s, callers: %d", operation, callers))
 		}
 		slices.Reverse(turns)
 	}

@@ -73,11 +73,11 @@ func (r *Result) sizeReason(size int) string {
 			text += " " + trial.latency() + ","
 		}
 	}
-	for _, trial := range r.Trials {
-		if trial.PoolSize < size && trial.Purpose == purposeSize {
+	for i, trial := range r.Trials {
+		switch again := i+1 < len(r.Trials) && r.Trials[i+1].PoolSize == trial.PoolSize; {
+		case trial.PoolSize < size && !trial.Met && !again:
 			text += fmt.Sprintf(" %d had %s,", trial.PoolSize, trial.latency())
-		}
-		if trial.Purpose == purposeLarger {
+		case trial.PoolSize > size && trial.Purpose == purposeLarger:
 			text += fmt.Sprintf(" %d has %s,", trial.PoolSize, trial.latency())
 		}
 	}

@@ -63,7 +63,7 @@ type Result struct {
 	Trials   []Trial          `json:"trials"`
 	// Met says that the target is met by the recommendation.
 	Met bool `json:"met"`
-	// OutOfTime says that the search ended because of its limit.
+	// OutOfTime says that there was no time to try every size that might have met the target.
 	OutOfTime bool `json:"out_of_time"`
 	// Reached is the highest rate at which the target was met, if not by what was wanted.
 	Reached *Trial   `json:"reached,omitempty"`
@@ -104,14 +104,23 @@ func Search(ctx context.Context, scratch *measure.Scratch, given mysqlsession.Co
 	if err := s.floor(ctx); err != nil {
 		return nil, err
 	}
-	chosen, err := s.chooseSize(ctx, sizes)
-	if err != nil {
-		return nil, err
+	for len(sizes) > 0 && !s.Met {
+		chosen, err := s.chooseSize(ctx, sizes)
+		if err != nil {
+			return nil, err
+		}
+		if chosen == 0 {
+			break
+		}
+		if err := s.recommend(ctx, chosen); err != nil {
+			return nil, err
+		}
+		sizes = sizes[slices.Index(sizes, chosen)+1:]
 	}
-	if chosen == 0 {
-		return s.Result, s.chooseRate(ctx)
+	if s.Met {
+		return s.Result, nil
 	}
-	return s.Result, s.recommend(ctx, chosen)
+	return s.Result, s.chooseRate(ctx)
 }
 
 const (
@@ -129,13 +138,9 @@ func trialTime(limit time.Duration, sizes int) time.Duration {
 	return min(max(limit*2/3/time.Duration(sizes+furtherTrials), shortestTrial), longestTrial)
 }
 
-// expired reports, and remembers, that there is no time for another trial.
+// expired reports that there is no time for another trial.
 func (s *search) expired() bool {
-	if time.Since(s.began)+s.trial+s.trial/warmUpPart > s.Options.Limit {
-		s.OutOfTime = true
-		return true
-	}
-	return false
+	return time.Since(s.began)+s.trial+s.trial/warmUpPart > s.Options.Limit
 }
 
 // connects is how many connections are opened, one after another, to see how long it takes.
@@ -201,7 +206,7 @@ func (s *search) chooseSize(ctx context.Context, sizes []int) (int, error) {
 func (s *search) meetsTwice(ctx context.Context, size int, rate float64) (bool, error) {
 	purpose, met, excused := purposeSize, 0, false
 	for met < 2 {
-		if s.expired() {
+		if s.OutOfTime = s.expired(); s.OutOfTime {
 			return false, nil
 		}
 		trial, err := s.try(ctx, purpose, withPool(s.given, size), rate)
@@ -324,16 +329,25 @@ func newTrial(o *measure.Outcome, target Target) Trial {
 	return trial
 }
 
+// resultTrials is how many trials a recommendation has, if this machine was late in those that
+// failed.
+const resultTrials = 3
+
 // recommend derives the other settings, and measures the whole as it is.
 func (s *search) recommend(ctx context.Context, size int) error {
-	s.Config, s.Advice = advise(s.Result, s.given, size)
-	trial, err := s.try(ctx, purposeResult, s.Config, s.Options.Target.Rate)
-	if err != nil {
-		return err
-	}
-	if s.Met = trial.Met; !s.Met {
-		s.Config, s.Advice = mysqlsession.Config{}, nil
-		return s.chooseRate(ctx)
+	cfg, advice := advise(s.Result, s.given, size)
+	for range resultTrials {
+		trial, err := s.try(ctx, purposeResult, cfg, s.Options.Target.Rate)
+		if err != nil {
+			return err
+		}
+		if s.Met = trial.Met; s.Met {
+			s.Config, s.Advice = cfg, advice
+			return nil
+		}
+		if !trial.Doubtful(s.Options.Target) || s.expired() {
+			return nil
+		}
 	}
 	return nil
 }
