@@ -239,6 +239,14 @@ func TestRecommendationComesWithItsMeasurementsAsCodeAndAsDSN(t *testing.T) {
 	require.Equal(t, tuned().Trials, decoded.Trials)
 }
 
+func TestRecommendationThatFailedOnceIsNotPraised(t *testing.T) {
+	r := tuned()
+	spoilt := r.Trials[1]
+	spoilt.Met = false
+	r.Trials = []tuning.Trial{r.Trials[0], spoilt, r.Trials[1]}
+	require.Contains(t, r.Conclusion(), "in the last of 2 measurements; in the others this machine was itself late")
+}
+
 func TestTargetThatIsNotMetIsSaidPlainlyWithWhatWasReached(t *testing.T) {
 	r := tuned()
 	r.Met = false

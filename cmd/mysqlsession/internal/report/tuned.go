@@ -66,7 +66,11 @@ func (t *Tuned) Conclusion() string {
 	target := t.Options.Target
 	if t.Met {
 		result := t.Trials[len(t.Trials)-1]
-		return fmt.Sprintf("The target is met: with what follows p%v is %s at %.0f requests/s.", target.Percentile, latency(*result.AtPercentile), result.Rate)
+		said := fmt.Sprintf("The target is met: with what follows p%v is %s at %.0f requests/s", target.Percentile, latency(*result.AtPercentile), result.Rate)
+		if before := t.spoilt(); before > 0 {
+			said += fmt.Sprintf(", in the last of %d measurements; in the others this machine was itself late", before+1)
+		}
+		return said + "."
 	}
 	said := fmt.Sprintf("THE TARGET IS NOT MET (%s) by any pool that was tried, of up to %d connections. Nothing is recommended.", target, t.largest())
 	if t.OutOfTime {
@@ -82,6 +86,17 @@ func (t *Tuned) Conclusion() string {
 		said += " It was met at no lower rate that was tried, either."
 	}
 	return said
+}
+
+// spoilt is how many measurements of the recommendation failed before the one that counts.
+func (t *Tuned) spoilt() (count int) {
+	last := t.Trials[len(t.Trials)-1]
+	for _, trial := range t.Trials[:len(t.Trials)-1] {
+		if trial.Purpose == last.Purpose && trial.PoolSize == last.PoolSize {
+			count++
+		}
+	}
+	return count
 }
 
 func (t *Tuned) largest() (size int) {
