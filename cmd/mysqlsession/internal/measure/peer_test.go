@@ -62,6 +62,25 @@ func TestPeersDoTheSameOnTheSameTablesByEveryWayToTheServer(t *testing.T) {
 	})
 }
 
+func TestPoolsThatNearlyFillTheServerCanFollowEachOther(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		const connections = 24
+		cfg := server.NewDatabase(t)
+		s, err := NewScratch(t.Context(), cfg, Workload{Sessions: 10, ValueSize: 16, ReadShare: 1}, func([]string) {})
+		require.NoError(t, err)
+		server.SetGlobal(t, "max_connections", s.Server.Connected+connections+6)
+		for range 5 {
+			require.NoError(t, Settle(t.Context(), s, connections))
+			peer, err := OpenOurs(t.Context(), s, connections)
+			require.NoError(t, err)
+			_, err = Steady(t.Context(), s, Load{Rate: 500, Duration: 20 * time.Millisecond, Deadline: 5 * time.Second}, []Peer{peer}, connections)
+			require.NoError(t, err)
+			require.NoError(t, peer.Close())
+		}
+		require.NoError(t, s.Remove(t.Context()))
+	})
+}
+
 func TestPeerOfTheStandardLibraryTrustsNoOtherCertificates(t *testing.T) {
 	for _, mode := range []mysqlsession.SSLMode{mysqlsession.SSLModeVerifyCA, mysqlsession.SSLModeVerifyIdentity} {
 		driver, err := driverConfig(mysqlsession.Config{Host: "db.example", SSLMode: mode})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/mysqlsession/mysqlsession"
 )
@@ -57,4 +58,30 @@ func look(ctx context.Context, cfg mysqlsession.Config) (server *Server, err err
 	}
 	server.Connected = max(0, server.Connected-1) // we are one
 	return server, nil
+}
+
+const (
+	// settleLimit is how long a server may take to let go of connections that were closed.
+	settleLimit = 5 * time.Second
+	settlePoll  = 10 * time.Millisecond
+)
+
+// Settle waits until the server has room for so many connections: it lets go of those that
+// were closed a little later. After some seconds it goes on all the same.
+func Settle(ctx context.Context, s *Scratch, connections int) error {
+	within, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	ticker := time.NewTicker(settlePoll)
+	defer ticker.Stop()
+	for {
+		server, err := look(within, s.Config)
+		if err == nil && server.MaxConnections-server.Connected > connections {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-within.Done():
+			return ctx.Err()
+		}
+	}
 }

@@ -64,7 +64,7 @@ func (r *Report) Summary() []string {
 	noise := r.Noise()
 	said = append(said, fmt.Sprintf("Control: two runs of the same, one right after the other, differed by %s (the median).", percent(noise)))
 	if noise > noisy {
-		said = append(said, fmt.Sprintf("THE MACHINE WAS NOISY: what is less than %.1f times as fast cannot be told from chance. "+
+		said = append(said, fmt.Sprintf("THE MACHINE WAS NOISY: on a typical line what is less than %.1f times as fast cannot be told from chance. "+
 			"End what else runs, or take more and longer rounds.", math.Pow(1+noise, 4)))
 	}
 	return said

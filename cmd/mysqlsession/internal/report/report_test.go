@@ -187,7 +187,7 @@ func TestSummarySaysHowMuchCanBeConcluded(t *testing.T) {
 		r.Lines[i].Verdict.Conclusion, r.Lines[i].Verdict.Noise = measure.NoDecision, 0.5
 	}
 	require.Contains(t, said(r), "NOTHING CAN BE CONCLUDED from these measurements")
-	require.Contains(t, said(r), "THE MACHINE WAS NOISY: what is less than 5.1 times as fast")
+	require.Contains(t, said(r), "THE MACHINE WAS NOISY: on a typical line what is less than 5.1 times as fast")
 	for i := range r.Lines {
 		r.Lines[i].Verdict.Conclusion, r.Lines[i].Verdict.Noise = measure.Faster, 0.01
 	}

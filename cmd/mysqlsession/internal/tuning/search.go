@@ -290,6 +290,9 @@ func (s *search) try(ctx context.Context, purpose string, cfg mysqlsession.Confi
 	own.Config = cfg
 	own.Config.TableName, own.Config.TableNameMeta = s.scratch.Config.TableName, s.scratch.Config.TableNameMeta
 	own.Config.CleanupInterval = s.scratch.Config.CleanupInterval
+	if err := measure.Settle(ctx, &own, cfg.PoolSize*s.Options.Instances); err != nil {
+		return nil, err
+	}
 	var instances []measure.Peer
 	defer func() {
 		for _, peer := range instances {
