@@ -172,5 +172,5 @@ func (b *bench) compare(ctx context.Context, s *measure.Scratch) (lines []measur
 	_, _ = fmt.Fprintf(b.say, "%d runs, about %v\n", b.plan.Runs(), b.plan.Duration().Round(time.Second))
 	bar := newProgress(b.say, b.plan.Runs())
 	defer bar.end()
-	return measure.Compare(ctx, s, b.plan, ours, theirs, bar.done)
+	return measure.Compare(ctx, s, b.plan, ours, theirs, bar.advance)
 }

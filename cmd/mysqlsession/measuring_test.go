@@ -329,7 +329,7 @@ func TestProgressIsForTerminals(t *testing.T) {
 	for _, w := range []io.Writer{&b, io.Discard} {
 		p := newProgress(w, 3)
 		require.Nil(t, p.bar)
-		p.done("a step")
+		p.advance("a step")
 		p.end()
 	}
 	require.Empty(t, b.String())

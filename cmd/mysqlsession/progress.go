@@ -27,8 +27,8 @@ func newProgress(w io.Writer, steps int) *progress {
 	)}
 }
 
-// done tells of a step that is behind.
-func (p *progress) done(step string) {
+// advance goes on by a step, and says what it is.
+func (p *progress) advance(step string) {
 	if p.bar != nil {
 		p.bar.Describe(step)
 		_ = p.bar.Add(1)

@@ -146,5 +146,5 @@ func (t *tune) search(ctx context.Context, s *measure.Scratch, cfg mysqlsession.
 	_, _ = fmt.Fprintf(t.say, "%s, at most %v\n", t.options.Target, t.options.Limit)
 	bar := newProgress(t.say, tuning.Steps(t.options, s.Server))
 	defer bar.end()
-	return tuning.Search(ctx, s, cfg, t.options, bar.done)
+	return tuning.Search(ctx, s, cfg, t.options, bar.advance)
 }
