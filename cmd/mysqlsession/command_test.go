@@ -36,7 +36,7 @@ func executeWith(ctx context.Context, in io.Reader, arguments ...string) result 
 	root.SetIn(in)
 	root.SetOut(&out)
 	root.SetErr(&said)
-	code := report(ctx, root.ExecuteContext(ctx), &said)
+	code := tell(ctx, root.ExecuteContext(ctx), &said)
 	return result{code, out.String(), said.String()}
 }
 

@@ -44,24 +44,25 @@ func engineAnswers(ctx context.Context) error {
 }
 
 // startContainer starts a server in a container, with a port on loopback.
-func (d *demo) startContainer(ctx context.Context) (*database, error) {
-	_, _ = fmt.Fprintf(d.out, "starting a container of %s\n", d.image)
+func (p *private) startContainer(ctx context.Context) (*database, error) {
+	_, _ = fmt.Fprintf(p.out, "starting a container of %s\n", p.image)
 	ctx, cancel := context.WithTimeout(ctx, pullLimit)
 	defer cancel()
 	begin := time.Now()
 	password := rand.Text()
-	c, err := runContainer(d.image, password)
+	c, err := runContainer(p.image, password)
 	if err != nil {
 		return nil, fmt.Errorf("start a container: %w", err)
 	}
 	config, err := c.await(ctx, password)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("container of %s: %w", d.image, err), c.stop())
+		return nil, errors.Join(fmt.Errorf("container of %s: %w", p.image, err), c.stop())
 	}
-	config.Logger = d.logger
+	config.Logger = p.logger
+	kind := "a container of " + p.image
 	return &database{
-		config: config,
-		name:   fmt.Sprintf("a container of %s, ready after %s", d.image, time.Since(begin).Round(time.Millisecond)),
+		config: config, kind: kind,
+		name:   fmt.Sprintf("%s, ready after %s", kind, time.Since(begin).Round(time.Millisecond)),
 		leaves: "The container goes with it.",
 		client: fmt.Sprintf("docker exec -e MYSQL_PWD=%s %s mariadb -u session session", password, c.name),
 		stop:   c.stop,
@@ -69,7 +70,7 @@ func (d *demo) startContainer(ctx context.Context) (*database, error) {
 }
 
 func runContainer(image, password string) (*container, error) {
-	c := &container{name: "mysqlsession-demo-" + strings.ToLower(rand.Text()[:8]), log: &tail{}, ended: make(chan struct{})}
+	c := &container{name: "mysqlsession-" + strings.ToLower(rand.Text()[:8]), log: &tail{}, ended: make(chan struct{})}
 	c.command = exec.Command("docker", "run", "--interactive", "--rm", "--name", c.name,
 		"--publish", "127.0.0.1::3306",
 		"--env", "MARIADB_DATABASE=session", "--env", "MARIADB_USER=session",

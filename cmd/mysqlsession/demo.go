@@ -26,17 +26,12 @@ import (
 type demo struct {
 	listen      string // host:port
 	listenGiven bool   // by the user, who wants this address or none
-	image       string
 	target      target // the database to use, if one is named
-	out         io.Writer
-	logger      *slog.Logger
-
-	find   func() []localserver.Binary     // the server programs of this machine
-	engine func(ctx context.Context) error // nil: a Docker engine answers
+	private
 }
 
 func newDemoCommand() *cobra.Command {
-	d := &demo{find: localserver.Find, engine: engineAnswers}
+	d := &demo{private: private{find: localserver.Find, engine: engineAnswers}}
 	command := &cobra.Command{
 		Use:   "demo",
 		Short: "Serve a small web application and a live dashboard on a real database",

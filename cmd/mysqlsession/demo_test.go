@@ -149,11 +149,11 @@ func TestPageAddressIsOneThatABrowserOnThisMachineOpens(t *testing.T) {
 
 // bare is a demonstration on a machine with nothing on it.
 func bare() *demo {
-	return &demo{
+	return &demo{private: private{
 		out:    &bytes.Buffer{},
 		find:   func() []localserver.Binary { return nil },
 		engine: func(context.Context) error { return errors.New("no engine") },
-	}
+	}}
 }
 
 func TestMachineWithoutAnyDatabaseIsToldHowToGetOne(t *testing.T) {

@@ -57,11 +57,11 @@ func run() int {
 	// and no signal's end.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	return report(ctx, newRootCommand().ExecuteContext(ctx), os.Stderr)
+	return tell(ctx, newRootCommand().ExecuteContext(ctx), os.Stderr)
 }
 
-// report says what went wrong, and is the program's exit code.
-func report(ctx context.Context, err error, to io.Writer) int {
+// tell says what went wrong, and is the program's exit code.
+func tell(ctx context.Context, err error, to io.Writer) int {
 	if err == nil {
 		return 0
 	}
@@ -106,7 +106,8 @@ func newRootCommand() *cobra.Command {
 		RunE:          runGroup,
 	}
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(newDemoCommand(), newDoctorCommand(), newMigrateCommand(), newSessionsCommand(), newCleanupCommand())
+	root.AddCommand(newDemoCommand(), newBenchCommand(), newTuneCommand(), newDoctorCommand(),
+		newMigrateCommand(), newSessionsCommand(), newCleanupCommand())
 	root.SetFlagErrorFunc(usageError)
 	root.InitDefaultCompletionCmd()
 	checkUsage(root)

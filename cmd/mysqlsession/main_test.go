@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	if image := os.Getenv(containerVariable); image != "" {
-		d := &demo{image: image, out: os.Stderr, logger: slog.Default()}
-		db, err := d.startContainer(context.Background())
+		p := &private{image: image, out: os.Stderr, logger: slog.Default()}
+		db, err := p.startContainer(context.Background())
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
