@@ -31,6 +31,12 @@ const countedPage = 10_000
 // session under any name. Where there is no metadata table it belongs to nobody. Errors:
 // ErrNotFound.
 func (s *Store) Inspect(ctx context.Context, key string) (SessionInfo, error) {
+	began := s.begin()
+	info, err := s.inspectSession(ctx, key)
+	return info, s.end("inspect", began, err)
+}
+
+func (s *Store) inspectSession(ctx context.Context, key string) (SessionInfo, error) {
 	key, err := s.stored("", key)
 	if err != nil {
 		return SessionInfo{}, &callError{"inspect", err}
@@ -102,6 +108,12 @@ func (info *SessionInfo) read(row []wire.Value) error {
 // that have expired and await the clean-up included, sorted by stored id. Of nobody it is
 // empty.
 func (s *Store) InspectSubject(ctx context.Context, audience, subject string) ([]SessionInfo, error) {
+	began := s.begin()
+	sessions, err := s.inspectSubject(ctx, audience, subject)
+	return sessions, s.end("inspect subject", began, err)
+}
+
+func (s *Store) inspectSubject(ctx context.Context, audience, subject string) ([]SessionInfo, error) {
 	if err := checkMetadata(audience, subject); err != nil {
 		return nil, &callError{"inspect subject", err}
 	}
@@ -151,6 +163,12 @@ type NameCount struct {
 // tables that have no name, and live ones without a value, which nobody can read, are not
 // counted.
 func (s *Store) Count(ctx context.Context) ([]NameCount, error) {
+	began := s.begin()
+	counts, err := s.count(ctx)
+	return counts, s.end("count", began, err)
+}
+
+func (s *Store) count(ctx context.Context) ([]NameCount, error) {
 	counts := map[string]NameCount{}
 	for after, rows := "", int64(countedPage); rows == countedPage; {
 		var page []NameCount
@@ -196,6 +214,12 @@ func (s *Store) Count(ctx context.Context) ([]NameCount, error) {
 // CountExpired is how many sessions Cleanup would remove now. It reads the index on the
 // expiry only, as far as they reach.
 func (s *Store) CountExpired(ctx context.Context) (int64, error) {
+	began := s.begin()
+	expired, err := s.countExpired(ctx)
+	return expired, s.end("count expired", began, err)
+}
+
+func (s *Store) countExpired(ctx context.Context) (int64, error) {
 	var expired int64
 	err := s.do(ctx, "count expired", func(c *Conn, _ *schema) error {
 		return c.roundTrip(ctx, effectNone, []request{{

@@ -6,8 +6,8 @@ import "time"
 // goroutine that does the work, several at a time: it must be quick, safe for concurrent
 // use, and must not call the store.
 type Trace struct {
-	// Call is called when an operation on sessions has ended, from Get to DeleteAll, on its
-	// caller's goroutine, before the caller has its result.
+	// Call is called when an operation on sessions has ended, any of Store's but Cleanup, on
+	// its caller's goroutine, before the caller has its result.
 	Call func(CallInfo)
 	// Batch is called when a batch has ended, before its callers go on.
 	Batch func(BatchInfo)

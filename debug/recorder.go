@@ -45,20 +45,30 @@ func NewRecorder() *Recorder {
 // as well are given to it; any of them may be nil.
 func (r *Recorder) Trace(others ...*mysqlsession.Trace) *mysqlsession.Trace {
 	call, batch := []func(mysqlsession.CallInfo){r.call}, []func(mysqlsession.BatchInfo){r.batch}
+	var migration []func(mysqlsession.MigrationStep)
 	for _, other := range others {
-		if other != nil && other.Call != nil {
+		if other == nil {
+			continue
+		}
+		if other.Call != nil {
 			call = append(call, other.Call)
 		}
-		if other != nil && other.Batch != nil {
+		if other.Batch != nil {
 			batch = append(batch, other.Batch)
 		}
+		if other.Migration != nil {
+			migration = append(migration, other.Migration)
+		}
 	}
-	return &mysqlsession.Trace{Call: all(call), Batch: all(batch)}
+	return &mysqlsession.Trace{Call: all(call), Batch: all(batch), Migration: all(migration)}
 }
 
-// all calls each hook, in order.
+// all calls each hook, in order; nil if there is none.
 func all[Info any](hooks []func(Info)) func(Info) {
-	if len(hooks) == 1 {
+	switch len(hooks) {
+	case 0:
+		return nil
+	case 1:
 		return hooks[0]
 	}
 	return func(info Info) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -79,6 +80,24 @@ func TestARecorderLeavesRoomForOtherHooks(t *testing.T) {
 	require.Equal(t, 1, batches)
 	require.Equal(t, uint64(1), r.calls("a").Answered[0].Count)
 	require.Equal(t, []Batches{{2, 1}}, r.calls("a").Batches)
+}
+
+// A hook that the library gets one day would be lost on its way through the recorder.
+func TestARecorderPassesOnEveryHookThatThereIs(t *testing.T) {
+	own := &mysqlsession.Trace{}
+	called := map[string]int{}
+	hooks := reflect.ValueOf(own).Elem()
+	for field, hook := range hooks.Fields() {
+		hook.Set(reflect.MakeFunc(field.Type, func([]reflect.Value) []reflect.Value {
+			called[field.Name]++
+			return nil
+		}))
+	}
+	for field, hook := range reflect.ValueOf(NewRecorder().Trace(own, own)).Elem().Fields() {
+		require.False(t, hook.IsNil(), field.Name)
+		hook.Call([]reflect.Value{reflect.Zero(field.Type.In(0))})
+		require.Equal(t, 2, called[field.Name], field.Name)
+	}
 }
 
 func TestNamesThatNeverEndDoNotFillTheMemory(t *testing.T) {
