@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/mysqlsession/mysqlsession/cmd/mysqlsession/internal/browsertest"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
 )
 
@@ -39,9 +40,8 @@ func latest(title, series string) string {
 type picture struct{ Coloured, Where float64 }
 
 // drawn is what a chart shows.
-func drawn(w *window, title string) picture {
-	w.t.Helper()
-	return value[picture](w, `(() => {
+func drawn(w *browsertest.Window, title string) picture {
+	return browsertest.Value[picture](w, `(() => {
 		const canvas = `+chart(title)+`.querySelector("canvas");
 		const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {willReadFrequently: true});
 		copy.drawImage(canvas, 0, 0);
@@ -58,20 +58,20 @@ func drawn(w *window, title string) picture {
 }
 
 func TestStoryOfTheDemonstrationInABrowser(t *testing.T) {
-	w := openWindow(t)
+	w := browsertest.Open(t)
 	p := startDemoOnAnyServer(t)
-	w.open(p.address)
-	w.press("Count my visits", "1 time")
-	w.press("Look again", "2 times")
-	w.focus("name")
-	w.key("Ada", 1)
-	w.press("Sign in", "Hello, Ada")
-	w.press("Look again", "4 times")
-	w.press("Sign out everywhere", "You are signed out everywhere: 1 session ended")
-	w.press("Dashboard", "Coalesce calls")
-	w.await(latest("Throughput", "all") + ` > 0`)
-	w.press("The web application", "you have no session and no cookie")
-	w.assertQuiet(p.address)
+	w.Goto(p.address)
+	w.Press("Count my visits", "1 time")
+	w.Press("Look again", "2 times")
+	w.Focus("name")
+	w.Key("Ada", 1)
+	w.Press("Sign in", "Hello, Ada")
+	w.Press("Look again", "4 times")
+	w.Press("Sign out everywhere", "You are signed out everywhere: 1 session ended")
+	w.Press("Dashboard", "Coalesce calls")
+	w.Await(latest("Throughput", "all") + ` > 0`)
+	w.Press("The web application", "you have no session and no cookie")
+	w.AssertQuiet(p.address + "/")
 	assert.Zero(t, p.interrupt(syscall.SIGINT))
 	p.assertNothingLeft()
 }
@@ -85,86 +85,86 @@ func startDemoOnAnyServer(t *testing.T) *program {
 }
 
 func TestDashboardInABrowser(t *testing.T) {
-	w := openWindow(t)
+	w := browsertest.Open(t)
 	server := dbtest.Servers(t)[0]
 	config := server.NewDatabase(t)
 	p := startDemo(t, dsnVariable+"="+config.ConnString())
 	if *pictures {
 		p = startDemo(t) // with a server of its own, as most people see it first
 	}
-	w.open(p.address + "/dashboard/")
-	w.await(latest("Throughput", "all") + ` > 0 && ` + latest("Latency", "p99") + ` > 0 && ` + latest("Connections", "used") + ` > 0`)
-	assert.Contains(t, value[string](w, `document.querySelector("#state").textContent`), "live")
+	w.Goto(p.address + "/dashboard/")
+	w.Await(latest("Throughput", "all") + ` > 0 && ` + latest("Latency", "p99") + ` > 0 && ` + latest("Connections", "used") + ` > 0`)
+	assert.Contains(t, browsertest.Value[string](w, `document.querySelector("#state").textContent`), "live")
 
 	t.Run("charts move", func(t *testing.T) {
-		w.await(chart("Throughput") + `.plot.data[1].filter(Boolean).length > 8`)
+		w.Await(chart("Throughput") + `.plot.data[1].filter(Boolean).length > 8`)
 		before := map[string]float64{}
 		for _, title := range []string{"Connections", "Callers waiting", "Throughput", "Latency", "Batch size"} {
 			picture := drawn(w, title)
 			assert.Positive(t, picture.Coloured, title)
 			before[title] = picture.Where
 		}
-		samples := value[int](w, chart("Throughput")+`.plot.data[0].length`)
-		w.await(chart("Throughput") + `.plot.data[0].length >= ` + strconv.Itoa(samples+4))
+		samples := browsertest.Value[int](w, chart("Throughput")+`.plot.data[0].length`)
+		w.Await(chart("Throughput") + `.plot.data[0].length >= ` + strconv.Itoa(samples+4))
 		for title, where := range before {
 			assert.NotEqual(t, where, drawn(w, title).Where, title)
 		}
 	})
 	t.Run("every control is reached by keyboard", func(t *testing.T) { reachControls(t, w) })
 	t.Run("a slider is moved by keyboard", func(t *testing.T) {
-		w.focus("callers")
-		w.key(kb.ArrowRight, 1)
-		w.await(`fetch("load").then((a) => a.json()).then((s) => s.settings.callers === 128)`)
-		assert.Equal(t, "128", value[string](w, `document.querySelector("#callers").getAttribute("aria-valuetext")`))
-		w.key(kb.Home, 1)
-		w.await(latest("Throughput", "all") + ` === 0 && ` + latest("Connections", "idle") + ` > 0`) // idle ones
-		w.key(kb.ArrowRight, 7)
-		w.await(latest("Throughput", "all") + ` > 0`)
+		w.Focus("callers")
+		w.Key(kb.ArrowRight, 1)
+		w.Await(`fetch("load").then((a) => a.json()).then((s) => s.settings.callers === 128)`)
+		assert.Equal(t, "128", browsertest.Value[string](w, `document.querySelector("#callers").getAttribute("aria-valuetext")`))
+		w.Key(kb.Home, 1)
+		w.Await(latest("Throughput", "all") + ` === 0 && ` + latest("Connections", "idle") + ` > 0`) // idle ones
+		w.Key(kb.ArrowRight, 7)
+		w.Await(latest("Throughput", "all") + ` > 0`)
 
-		w.focus("poolSize")
-		w.key(kb.ArrowLeft, 1)
-		w.await(latest("Connections", "limit") + ` === 4`)
-		w.key(kb.ArrowRight, 1)
-		w.await(latest("Connections", "limit") + ` === 8`)
+		w.Focus("poolSize")
+		w.Key(kb.ArrowLeft, 1)
+		w.Await(latest("Connections", "limit") + ` === 4`)
+		w.Key(kb.ArrowRight, 1)
+		w.Await(latest("Connections", "limit") + ` === 8`)
 	})
 	t.Run("coalescing off and on is visible within two seconds", func(t *testing.T) {
 		const most = 2 * time.Second
 		const size, waiting = "Batch size", "Callers waiting"
-		w.await(latest(size, "mean") + ` > 1`)
-		w.focus("coalesce")
+		w.Await(latest(size, "mean") + ` > 1`)
+		w.Focus("coalesce")
 		for range 2 {
 			for _, seen := range []string{ // off, on
 				latest(size, "mean") + ` === null && ` + latest(waiting, "waiting") + ` >= 40`,
 				latest(size, "mean") + ` > 1 && ` + latest(waiting, "waiting") + ` < 50`,
 			} {
 				began := time.Now()
-				w.key(" ", 1)
-				w.await(seen)
+				w.Key(" ", 1)
+				w.Await(seen)
 				took := time.Since(began)
 				assert.Less(t, took, most)
 				t.Log("seen after", took.Round(time.Millisecond))
 			}
 		}
-		assert.Empty(t, value[string](w, `document.querySelector("#problem").textContent`))
+		assert.Empty(t, browsertest.Value[string](w, `document.querySelector("#problem").textContent`))
 	})
 	t.Run("nothing fails while pools are exchanged", func(t *testing.T) {
 		// Where three of these run on two processors some calls are too late, whatever pools do.
 		for _, series := range []string{"backlog full", "failed"} {
-			assert.Zero(t, value[float64](w, chart("Turned away")+`.plot.data[`+chart("Turned away")+
+			assert.Zero(t, browsertest.Value[float64](w, chart("Turned away")+`.plot.data[`+chart("Turned away")+
 				`.plot.series.findIndex((s) => s.label === "`+series+`")].reduce((sum, n) => sum + n, 0)`), series)
 		}
 	})
 	t.Run("it can be paused", func(t *testing.T) {
-		w.focus("pause")
-		w.key(kb.Enter, 1)
-		w.await(`document.querySelector("#state").textContent === "paused"`)
-		w.key(kb.Enter, 1)
-		w.await(`document.querySelector("#state").textContent === "live"`)
+		w.Focus("pause")
+		w.Key(kb.Enter, 1)
+		w.Await(`document.querySelector("#state").textContent === "paused"`)
+		w.Key(kb.Enter, 1)
+		w.Await(`document.querySelector("#state").textContent === "live"`)
 	})
 	t.Run("light and dark", func(t *testing.T) { takePictures(t, w) })
 
-	w.assertQuiet(p.address)
-	w.open("about:blank")
+	w.AssertQuiet(p.address + "/")
+	w.Goto("about:blank")
 	assert.Zero(t, p.interrupt(syscall.SIGINT))
 	p.assertNothingLeft()
 	var tables int
@@ -174,13 +174,13 @@ func TestDashboardInABrowser(t *testing.T) {
 }
 
 // reachControls goes through the page with the tabulator key.
-func reachControls(t *testing.T, w *window) {
+func reachControls(t *testing.T, w *browsertest.Window) {
 	t.Helper()
-	w.run(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
+	w.Run(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
 	missing := []string{"pause", "callers", "writes", "valueSize", "poolSize", "backlog", "delay", "coalesce"}
 	for range 2 + len(missing) { // there are links before them
-		w.key(kb.Tab, 1)
-		at := value[struct{ ID, Outline, Name string }](w, `(() => {
+		w.Key(kb.Tab, 1)
+		at := browsertest.Value[struct{ ID, Outline, Name string }](w, `(() => {
 			const at = document.activeElement;
 			return {ID: at.id, Outline: getComputedStyle(at).outlineStyle, Name: at.labels?.[0]?.textContent ?? at.textContent};
 		})()`)
@@ -197,20 +197,20 @@ func reachControls(t *testing.T, w *window) {
 }
 
 // takePictures looks at the page as those see it who prefer light, and dark.
-func takePictures(t *testing.T, w *window) {
+func takePictures(t *testing.T, w *browsertest.Window) {
 	t.Helper()
-	w.run(chromedp.EmulateViewport(1360, 800, chromedp.EmulateScale(1.5)))
+	w.Run(chromedp.EmulateViewport(1360, 800, chromedp.EmulateScale(1.5)))
 	if *pictures {
 		tellAStory(w)
 	}
-	w.run(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
+	w.Run(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
 	ground := map[string]string{}
 	for _, scheme := range []string{"light", "dark"} {
-		w.prefer("prefers-color-scheme", scheme)
-		w.await(`matchMedia("(prefers-color-scheme: ` + scheme + `)").matches`)
-		ground[scheme] = value[string](w, `getComputedStyle(document.body).backgroundColor`)
+		w.Prefer("prefers-color-scheme", scheme)
+		w.Await(`matchMedia("(prefers-color-scheme: ` + scheme + `)").matches`)
+		ground[scheme] = browsertest.Value[string](w, `getComputedStyle(document.body).backgroundColor`)
 		assert.Positive(t, drawn(w, "Throughput").Coloured, scheme)
-		picture, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
+		picture, err := chromedp.Run(w.Context(), chromedp.CaptureScreenshot())
 		require.NoError(t, err)
 		require.NotEmpty(t, picture)
 		if *pictures {
@@ -222,18 +222,17 @@ func takePictures(t *testing.T, w *window) {
 }
 
 // tellAStory has something happen that is worth a picture.
-func tellAStory(w *window) {
-	w.t.Helper()
-	wait := func(d time.Duration) { w.run(chromedp.Sleep(d)) }
-	w.focus("coalesce")
+func tellAStory(w *browsertest.Window) {
+	wait := func(d time.Duration) { w.Run(chromedp.Sleep(d)) }
+	w.Focus("coalesce")
 	wait(17 * time.Second)
-	w.key(" ", 1)
+	w.Key(" ", 1)
 	wait(15 * time.Second)
-	w.focus("backlog")
-	w.key(kb.ArrowLeft, 3)
+	w.Focus("backlog")
+	w.Key(kb.ArrowLeft, 3)
 	wait(10 * time.Second)
-	w.key(kb.ArrowRight, 3)
-	w.focus("coalesce")
-	w.key(" ", 1)
+	w.Key(kb.ArrowRight, 3)
+	w.Focus("coalesce")
+	w.Key(" ", 1)
 	wait(17 * time.Second)
 }
