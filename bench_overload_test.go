@@ -33,7 +33,7 @@ const (
 func BenchmarkOverload(b *testing.B) {
 	cfg := benchDatabase(b)
 	for _, mode := range []mysqlsession.CoalesceMode{mysqlsession.CoalesceOff, mysqlsession.CoalesceOn} {
-		for _, backlog := range []int{1000, overloadCallers - overloadConns} {
+		for _, backlog := range []int{1000, overloadCallers} {
 			cfg.Coalesce, cfg.DialFunc, cfg.Backlog = mode, links[1].dial, backlog
 			store := overloadStore(b, cfg)
 			closedLoop(b, store, time.Second) // until it has found its pace

@@ -21,7 +21,7 @@ import (
 
 // pictures has the README's picture made anew, of a report that the program makes then:
 //
-//	go test -run TestPicture -pictures ./internal/report
+//	go test -run TestPicture . -pictures
 var pictures = flag.Bool("pictures", false, "write the README's picture of a report")
 
 // read shows the page of a file.
