@@ -39,6 +39,7 @@ type backend struct {
 	refusal   uint16 // the error that every statement gets; 0: none
 	// loginRefusal is the error that a login gets; 0: none.
 	loginRefusal  uint16
+	parting       bool // it says behind the set-up's replies that it is going
 	singlePrimary bool // it is a member of a group with one primary
 	far           map[net.Conn]struct{}
 	down          error          // what a dial gets; nil: a socket
@@ -226,6 +227,13 @@ func (b *backend) answer(p *serverEnd, statement string, status *wire.Status) bo
 		p.reply(resultSet(textRow, rest))
 		return true
 	case statement == "SELECT @@max_allowed_packet":
+		b.mu.Lock()
+		parting := b.parting
+		b.mu.Unlock()
+		if parting {
+			p.reply(resultSet(textRow, "67108864"), failure(0, 1053, "08S01", "the server's words"))
+			return false
+		}
 		p.reply(resultSet(textRow, "67108864"))
 		return true
 	case statement == "HANG UP":

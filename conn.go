@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -182,7 +183,10 @@ func (c *Conn) setUp(ctx context.Context, cfg *Config) error {
 	if err := c.roundTrip(ctx, effectNone, requests); err != nil {
 		return err
 	}
-	if !c.reusable() {
+	switch {
+	case c.closed(): // right behind its replies the server had more to say: that it is going
+		return &notAppliedError{&lostError{cause: io.ErrUnexpectedEOF, text: "server ended the session behind its set-up"}}
+	case !c.reusable():
 		return errNotCommitting
 	}
 	return nil

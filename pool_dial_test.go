@@ -18,6 +18,20 @@ import (
 // errRefused is what a dial gets where no server listens.
 var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 
+// A server that is shut down can take a login, and say so only behind the set-up's replies.
+func TestAServerThatGoesRightBehindTheSetUpIsUnavailable(t *testing.T) {
+	inPool(t, mysqlsession.Config{PoolSize: 1}, func(t *testing.T, b *backend, pool *mysqlsession.Pool) {
+		acquire(t, pool).Discard()
+		b.set(func() { b.parting = true })
+		_, err := pool.Acquire(t.Context())
+		require.ErrorIs(t, err, mysqlsession.ErrUnavailable)
+		require.True(t, mysqlsession.SafeToRetry(err))
+		b.set(func() { b.parting = false })
+		time.Sleep(time.Second) // longer than the pause
+		acquire(t, pool).Release()
+	})
+}
+
 func TestNoMoreThanMaxConcurrentDialsAreUnderWay(t *testing.T) {
 	cfg := mysqlsession.Config{PoolSize: 8, MaxConcurrentDials: 2}
 	inPool(t, cfg, func(t *testing.T, b *backend, pool *mysqlsession.Pool) {
