@@ -81,6 +81,11 @@ func visible(function *ast.FuncDecl) bool {
 	if slices.Contains(knownMethods, function.Name.Name) {
 		return false
 	}
+	return ast.IsExported(receiverName(function))
+}
+
+// receiverName is the name of the type that a function is a method of.
+func receiverName(function *ast.FuncDecl) string {
 	kind := function.Recv.List[0].Type
 	if star, ok := kind.(*ast.StarExpr); ok {
 		kind = star.X
@@ -88,8 +93,8 @@ func visible(function *ast.FuncDecl) bool {
 	if generic, ok := kind.(*ast.IndexExpr); ok {
 		kind = generic.X
 	}
-	name, ok := kind.(*ast.Ident)
-	return ok && name.IsExported()
+	name, _ := kind.(*ast.Ident)
+	return name.Name
 }
 
 // publicPackage is a package that other modules can import.

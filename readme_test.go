@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -128,27 +127,5 @@ func TestTheReadmesExamplesRun(t *testing.T) {
 		recorder := httptest.NewRecorder()
 		answerErrors(recorder, err)
 		assert.Equal(t, status, recorder.Code)
-	}
-}
-
-func TestEveryTestThatSECURITYNamesExists(t *testing.T) {
-	text, err := os.ReadFile("SECURITY.md")
-	require.NoError(t, err)
-	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(text), -1)
-	require.NotEmpty(t, named)
-	there := map[string]bool{}
-	for _, pattern := range []string{"*_test.go", "internal/*/*_test.go", "debug/*_test.go", "cmd/*/*_test.go"} {
-		files, err := filepath.Glob(pattern)
-		require.NoError(t, err)
-		for _, file := range files {
-			source, err := os.ReadFile(file)
-			require.NoError(t, err)
-			for _, match := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(string(source), -1) {
-				there[match[1]] = true
-			}
-		}
-	}
-	for _, match := range named {
-		require.True(t, there[match[1]], "SECURITY.md names %s", match[1])
 	}
 }
