@@ -79,7 +79,7 @@ func TestThePagesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T) {
 			if !strings.HasPrefix(block, "func ") { // what is between a function's braces
 				block = regexp.MustCompile(`(?m)^.`).ReplaceAllString(block, "\t$0")
 			}
-			assert.Contains(t, source.String(), block, page)
+			assert.True(t, strings.Contains(source.String(), block), "in no example, but in %s:\n%s", page, block)
 		}
 	}
 }
@@ -95,10 +95,10 @@ func TestThePagesShellCommandsWork(t *testing.T) {
 				switch {
 				case len(words) == 0:
 				case words[0] == "make":
-					assert.Contains(t, makefile, "\n"+words[1]+":", "%s: %s", page, line)
+					assert.True(t, strings.Contains(makefile, "\n"+words[1]+":"), "%s: %s", page, line)
 				case words[0] == ".ci/run":
 					for _, stage := range words[1:] {
-						assert.Contains(t, readText(t, ".ci/run"), "\nstage_"+stage+"()", "%s: %s", page, line)
+						assert.True(t, strings.Contains(readText(t, ".ci/run"), "\nstage_"+stage+"()"), "%s: %s", page, line)
 					}
 				default:
 					assert.Contains(t, workingCommands, command, page)
@@ -147,15 +147,15 @@ func TestThePagesHaveEveryFieldOfConfigAndEveryOperation(t *testing.T) {
 	configuration := readText(t, "docs/configuration.md")
 	fields := reflect.TypeFor[mysqlsession.Config]()
 	for i := range fields.NumField() {
-		assert.Contains(t, configuration, "`"+fields.Field(i).Name+"`")
+		assert.True(t, strings.Contains(configuration, "`"+fields.Field(i).Name+"`"), "docs/configuration.md has no %s", fields.Field(i).Name)
 	}
 	for _, parameter := range mysqlsession.Parameters() {
-		assert.Contains(t, configuration, "`"+parameter.Name+"`")
+		assert.True(t, strings.Contains(configuration, "`"+parameter.Name+"`"), "docs/configuration.md has no %s", parameter.Name)
 	}
 	store := reflect.TypeFor[*mysqlsession.Store]()
 	for i := range store.NumMethod() {
 		if name := store.Method(i).Name; name != "Pool" && name != "Close" {
-			assert.Contains(t, all.String(), "Store."+name)
+			assert.True(t, strings.Contains(all.String(), "Store."+name), "no page has Store.%s", name)
 		}
 	}
 }
