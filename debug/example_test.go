@@ -72,7 +72,7 @@ func ExampleNewRecorder() {
 // Hooks of one's own are told as well.
 func ExampleRecorder_Trace() {
 	recorder := debug.NewRecorder()
-	own := &mysqlsession.Trace{Call: func(call mysqlsession.CallInfo) { fmt.Println(call.Operation, call.Err) }}
+	own := &mysqlsession.Trace{Call: func(_ context.Context, call mysqlsession.CallInfo) { fmt.Println(call.Operation, call.Err) }}
 	ctx, store, done := exampleStore(recorder.Trace(own))
 	defer done()
 
