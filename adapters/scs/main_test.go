@@ -3,6 +3,7 @@ package scsstore_test
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,7 +13,11 @@ import (
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) {
+	// Failing databases are what many tests are about.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	dbtest.Main(m)
+}
 
 // open opens a store with its tables, for the length of the test.
 func open(t *testing.T, cfg mysqlsession.Config) *mysqlsession.Store {
