@@ -3,6 +3,7 @@ module github.com/mysqlsession/mysqlsession/adapters/scs
 go 1.26.0
 
 require (
+	github.com/alexedwards/scs/mysqlstore v0.0.0-20250417082927-ab20b3feb5e9
 	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/mysqlsession/mysqlsession v0.0.0
 	github.com/stretchr/testify v1.12.1
