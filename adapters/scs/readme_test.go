@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -98,12 +99,13 @@ func TestTheReadmesUserNeedsNoMoreThanItSays(t *testing.T) {
 		store, err := mysqlsession.Open(t.Context(), cfg)
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, store.Close()) })
-		manager := newSessionsByUser(store)
-		ctx := load(t, manager, saved(t, manager, "user", "ada"))
-		require.NoError(t, manager.RenewToken(ctx))
-		_, _, err = manager.Commit(ctx)
-		require.NoError(t, err)
-		require.NoError(t, manager.Destroy(ctx))
+		for _, manager := range []*scs.SessionManager{newSessions(store), newSessionsByUser(store)} {
+			ctx := load(t, manager, saved(t, manager, "user", "ada"))
+			require.NoError(t, manager.RenewToken(ctx))
+			_, _, err = manager.Commit(ctx)
+			require.NoError(t, err)
+			require.NoError(t, manager.Destroy(ctx))
+		}
 		_, err = store.Cleanup(t.Context())
 		require.NoError(t, err)
 	})
