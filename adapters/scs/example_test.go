@@ -1,9 +1,13 @@
 package scsstore_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log"
 	"log/slog"
 	"net/http"
+	"os"
 
 	"github.com/alexedwards/scs/v2"
 
@@ -43,4 +47,28 @@ func newSessionsByUser(store *mysqlsession.Store) *scs.SessionManager {
 		},
 	})
 	return manager
+}
+
+func ExampleNew() {
+	ctx := context.Background()
+	cfg, err := mysqlsession.ParseConfig(os.Getenv("MYSQLSESSION_DSN")) // mysql://user:password@host/database
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err := mysqlsession.Open(ctx, cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+	if err := store.Migrate(ctx); err != nil {
+		log.Fatal(err)
+	}
+	manager := scs.New()
+	manager.Store = scsstore.New(store)
+	http.Handle("GET /", manager.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		visits := manager.GetInt(r.Context(), "visits") + 1
+		manager.Put(r.Context(), "visits", visits)
+		fmt.Fprintln(w, "visit", visits)
+	})))
+	log.Print(http.ListenAndServe("127.0.0.1:8080", nil))
 }
