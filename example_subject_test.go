@@ -81,6 +81,15 @@ func ExampleStore_DeleteStored() {
 	// true
 }
 
+// Whether what lists return opens a session, or is only good for DeleteStored.
+func ExampleStore_HashKeys() {
+	_, store, done := exampleStore()
+	defer done()
+
+	fmt.Println(store.HashKeys())
+	// Output: false
+}
+
 // For those who look after a site: all of a person's sessions, under every cookie's name, and
 // those too that have expired and await the clean-up.
 func ExampleStore_InspectSubject() {
