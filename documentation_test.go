@@ -90,11 +90,16 @@ func receiverName(function *ast.FuncDecl) string {
 	if star, ok := kind.(*ast.StarExpr); ok {
 		kind = star.X
 	}
-	if generic, ok := kind.(*ast.IndexExpr); ok {
+	switch generic := kind.(type) {
+	case *ast.IndexExpr:
+		kind = generic.X
+	case *ast.IndexListExpr:
 		kind = generic.X
 	}
-	name, _ := kind.(*ast.Ident)
-	return name.Name
+	if name, ok := kind.(*ast.Ident); ok {
+		return name.Name
+	}
+	return ""
 }
 
 // publicPackage is a package that other modules can import.
