@@ -46,6 +46,25 @@ func TestAGatewaysSessionsAreListedAndEndedAsItsPageSays(t *testing.T) {
 	})
 }
 
+func TestThePrivilegesThatThePageNamesAreEnough(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		admin := server.AdminIn(t, cfg.Database)
+		for _, statement := range conformance.DocumentTables() {
+			execute(t, admin, statement)
+		}
+		store := openStore(t, server.NewUser(t, cfg, "SELECT, INSERT, UPDATE, DELETE"))
+		require.NoError(t, useAStore(t.Context(), store, newKey(), newKey()))
+		_, err := store.Cleanup(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, openStore(t, server.NewUser(t, cfg, "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES")).Migrate(t.Context()))
+		findings, err := store.Check(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, findings)
+		require.NoError(t, useAStore(t.Context(), store, newKey(), newKey()))
+	})
+}
+
 func TestMigrateLeavesTheTableOfSCSAlone(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		cfg := server.NewDatabase(t)
