@@ -223,6 +223,13 @@ func TestAStoreWithoutAKeyThatCanBeUsedSaysThatItIsNotTheVisitorsFault(t *testin
 			require.Empty(t, w.Result().Cookies(), what)
 		}
 		require.Equal(t, 1, f.live(t))
+
+		// One that can be used is enough.
+		f.Store = gorillastore.New(f.sessions, signingKey, encryptionKey, signingKey, []byte("short"))
+		f.values(t, cookie)
+		cookie.Value = "x"
+		_, err := f.Get(request(t, cookie), name)
+		require.ErrorIs(t, err, gorillastore.ErrCookie)
 	})
 }
 

@@ -35,11 +35,11 @@ func TestAnApplicationWithEncryptedCookiesValuesInJSONAndMetadataPassesEveryJour
 }
 
 // site is an application on a store as it is to be tested.
-func site(make func(store *mysqlsession.Store) *gorillastore.Store) sitetest.Site {
+func site(newStore func(store *mysqlsession.Store) *gorillastore.Store) sitetest.Site {
 	return sitetest.Site{
 		Name: "site", Cookie: "site",
 		Serve: func(t *testing.T, store *mysqlsession.Store, lifetime time.Duration, pause func()) string {
-			a := application{make(store)}
+			a := application{newStore(store)}
 			a.store.MaxAge(int(lifetime.Seconds()))
 			a.store.Options.Secure = false
 			return sitetest.Server(t, a.handler(pause))
