@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"os"
 
@@ -79,4 +80,63 @@ func signOut(session *sessions.Session, w http.ResponseWriter, r *http.Request) 
 func signOutEverywhere(ctx context.Context, db *mysqlsession.Store) error {
 	_, err := db.DeleteSubject(ctx, "session", "web", "ada")
 	return err
+}
+
+func ExampleNew() {
+	ctx := context.Background()
+	cfg, err := mysqlsession.ParseConfig(os.Getenv("MYSQLSESSION_DSN")) // mysql://user:password@host/database
+	if err != nil {
+		log.Fatal(err)
+	}
+	db, err := mysqlsession.Open(ctx, cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Migrate(ctx); err != nil {
+		log.Fatal(err)
+	}
+	store := gorillastore.New(db, []byte(os.Getenv("SIGNING_KEY")), []byte(os.Getenv("ENCRYPTION_KEY")))
+	http.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		session, err := store.Get(r, "session")
+		if err == nil || errors.Is(err, gorillastore.ErrCookie) {
+			visits, _ := session.Values["visits"].(int)
+			session.Values["visits"] = visits + 1
+			err = session.Save(r, w)
+		}
+		if err != nil {
+			http.Error(w, "try again in a moment", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "visit", session.Values["visits"])
+	})
+	log.Print(http.ListenAndServe("127.0.0.1:8080", nil))
+}
+
+func ExampleStore_Rotate() {
+	var store *gorillastore.Store // from New
+	http.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		session, err := store.Get(r, "session")
+		if err == nil || errors.Is(err, gorillastore.ErrCookie) {
+			session.Values["user"] = "ada" // who has shown her password
+			err = store.Rotate(r, w, session)
+		}
+		if err != nil {
+			http.Error(w, "try again in a moment", http.StatusServiceUnavailable)
+		}
+	})
+}
+
+func ExampleStore_Save() {
+	var store *gorillastore.Store // from New
+	http.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
+		session, err := store.Get(r, "session")
+		if err == nil || errors.Is(err, gorillastore.ErrCookie) {
+			session.Options.MaxAge = -1
+			err = session.Save(r, w)
+		}
+		if err != nil {
+			http.Error(w, "you are signed in still, try again in a moment", http.StatusServiceUnavailable)
+		}
+	})
 }
