@@ -72,3 +72,20 @@ func countVisits(c fiber.Ctx, sessions *session.Store) error {
 	sess.Set("visits", visits+1)
 	return sess.Save()
 }
+
+func newSessionsOfUsers(store *mysqlsession.Store) *fiberstorage.Storage {
+	return fiberstorage.NewSessionsWithOptions(store, "session", fiberstorage.SessionOptions{
+		Metadata: func(values map[any]any) []mysqlsession.Metadata {
+			user, signedIn := values["user"].(string)
+			if !signedIn {
+				return nil
+			}
+			return []mysqlsession.Metadata{{Audience: "web", Subject: user}}
+		},
+	})
+}
+
+func signOutEverywhere(c fiber.Ctx, store *mysqlsession.Store, user string) error {
+	_, err := store.DeleteSubject(c.Context(), "session", "web", user)
+	return err
+}

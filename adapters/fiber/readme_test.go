@@ -36,7 +36,7 @@ func TestTheReadmesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T)
 			assert.Contains(t, string(source), "{\n"+indented(block)+"}\n")
 		}
 	}
-	assert.Equal(t, 6, blocks)
+	assert.Equal(t, 8, blocks)
 }
 
 func indented(block string) string {

@@ -6,9 +6,12 @@
 package fiberstorage
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/gob"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
@@ -38,7 +41,8 @@ type Storage struct {
 	store *mysqlsession.Store
 	name  string
 	// known are ids of sessions that are or were in the table; nil: it keeps no sessions.
-	known *remember.Set
+	known   *remember.Set
+	options SessionOptions
 }
 
 var _ fiber.Storage = (*Storage)(nil)
@@ -51,7 +55,23 @@ var _ fiber.Storage = (*Storage)(nil)
 // mysqlsession.ErrNotFound then. So it is for an id that was deleted before, or has expired,
 // which makes it a storage for sessions alone: others set again what was there.
 func NewSessions(store *mysqlsession.Store, name string) *Storage {
-	return &Storage{store: store, name: name, known: remember.New(remembered)}
+	return NewSessionsWithOptions(store, name, SessionOptions{})
+}
+
+// SessionOptions is what a storage of sessions can do besides. The zero value is nothing.
+type SessionOptions struct {
+	// Metadata tells from a session's values whose it is, so that DeleteSubject and
+	// ReadMetadata of mysqlsession.Store find it: a user is signed out everywhere by one
+	// statement. What it returns is added to what the session has, in one transaction with
+	// each save, which then takes two round trips. It must not change the values, and may be
+	// called by many at once. nil: none.
+	Metadata func(values map[any]any) []mysqlsession.Metadata
+}
+
+// NewSessionsWithOptions is NewSessions with options. With Metadata, Set takes only what
+// fiber's sessions are encoded to; an error of decoding it is returned.
+func NewSessionsWithOptions(store *mysqlsession.Store, name string, options SessionOptions) *Storage {
+	return &Storage{store: store, name: name, known: remember.New(remembered), options: options}
 }
 
 // NewGeneral makes a storage for anything that is no session. Keys are stored as hashes of
@@ -109,7 +129,11 @@ func (s *Storage) SetWithContext(ctx context.Context, key string, value []byte, 
 	ctx, request := requestOf(ctx)
 	id := s.id(key)
 	opts := &mysqlsession.SetOptions{MustExist: s.knows(request, id)}
-	err := s.store.Set(ctx, s.name, id, value, cmp.Or(exp, forever), opts)
+	var err error
+	if opts.Metadata, err = s.metadata(value); err != nil {
+		return err
+	}
+	err = s.store.Set(ctx, s.name, id, value, cmp.Or(exp, forever), opts)
 	if exp == 0 && errors.Is(err, mysqlsession.ErrInvalidTTL) {
 		var longest time.Duration
 		if longest, err = s.store.LongestTTL(ctx); err == nil {
@@ -153,6 +177,18 @@ func (s *Storage) ResetWithContext(ctx context.Context) error {
 
 // Close does nothing, and returns nil: the store is its maker's, who closes it.
 func (s *Storage) Close() error { return nil }
+
+// metadata is whose session a value is.
+func (s *Storage) metadata(value []byte) ([]mysqlsession.Metadata, error) {
+	if s.options.Metadata == nil {
+		return nil, nil
+	}
+	var values map[any]any // which is how fiber encodes a session
+	if err := gob.NewDecoder(bytes.NewReader(value)).Decode(&values); err != nil {
+		return nil, fmt.Errorf("fiberstorage: decoding a session for its metadata: %w", err)
+	}
+	return s.options.Metadata(values), nil
+}
 
 // found is the mark, among a request's values, of a session that it has found.
 type found struct {
