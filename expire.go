@@ -39,10 +39,10 @@ func (s *Store) touch(ctx context.Context, c *Conn, p *put) error {
 }
 
 // LongestTTL is the longest time to live, in whole seconds, that Set, Touch and Update take at
-// this moment: until the server's dates end, which is in 2038 before MySQL 8.0.28, in 2106
-// from MariaDB 11.5 on and in 2038 before that, and else after more than time.Duration can
-// hold. It is negative when they have ended. A second later it is a second less, so leave
-// some of it. It needs a connection, but asks the server nothing.
+// this moment: until the server's dates end. That is in 2038 on MariaDB before 11.5 and MySQL
+// before 8.0.28, in 2106 on later ones of MariaDB, and further away than a time.Duration goes
+// on later ones of MySQL. It is negative when they have ended. A second later it is a second
+// less, so leave some of it. It needs a connection, but asks the server nothing.
 func (s *Store) LongestTTL(ctx context.Context) (time.Duration, error) {
 	if s.closed.Load() {
 		return 0, ErrClosed

@@ -1,10 +1,13 @@
 package fiberstorage_test
 
 import (
+	"context"
 	"errors"
+	"log"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/middleware/csrf"
 	"github.com/gofiber/fiber/v3/middleware/limiter"
 	"github.com/gofiber/fiber/v3/middleware/recover"
 	"github.com/gofiber/fiber/v3/middleware/session"
@@ -12,6 +15,32 @@ import (
 	"github.com/mysqlsession/mysqlsession"
 	fiberstorage "github.com/mysqlsession/mysqlsession/adapters/fiber"
 )
+
+func ExampleNewSessions() {
+	store, err := mysqlsession.Open(context.Background(), mysqlsession.Config{Username: "shop", Database: "shop"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+
+	app := fiber.New()
+	app.Use(recover.New()) // the session middleware panics when it cannot load a session
+	app.Use(session.New(session.Config{Storage: fiberstorage.NewSessions(store, "session")}))
+	log.Print(app.Listen(":8080"))
+}
+
+func ExampleNewGeneral() {
+	store, err := mysqlsession.Open(context.Background(), mysqlsession.Config{Username: "shop", Database: "shop"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+
+	app := fiber.New()
+	app.Use(limiter.New(limiter.Config{Max: 100, Storage: fiberstorage.NewGeneral(store, "limiter")}))
+	app.Use(csrf.New(csrf.Config{Storage: fiberstorage.NewGeneral(store, "csrf")}))
+	log.Print(app.Listen(":8080"))
+}
 
 // The README shows these functions, and what is between the braces of others. readme_test.go
 // sees that it does; site_test.go and middleware_test.go use them.
