@@ -19,15 +19,15 @@ import (
 )
 
 // onEach runs a test with a site of its own on each server.
-func onEach(t *testing.T, body func(s *site), change ...func(cfg *httpsession.Config)) {
+func onEach(t *testing.T, body func(t *testing.T, s *site), change ...func(cfg *httpsession.Config)) {
 	t.Helper()
-	dbtest.Each(t, func(t *testing.T, server dbtest.Server) { body(newSite(t, server, change...)) })
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) { body(t, newSite(t, server, change...)) })
 }
 
 type calls = map[string]int
 
 func TestAVisitorWhoLeavesNothingHasNeitherRowNorCookieAndCostsNothing(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		s.called()
 		for _, do := range []func(*session){
@@ -45,7 +45,7 @@ func TestAVisitorWhoLeavesNothingHasNeitherRowNorCookieAndCostsNothing(t *testin
 }
 
 func TestARequestCostsOneReadAndWhatItChangesOneWrite(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		assert.Equal(t, calls{"set": 1}, s.called())
@@ -65,7 +65,7 @@ func TestARequestCostsOneReadAndWhatItChangesOneWrite(t *testing.T) {
 }
 
 func TestAnActiveSessionCostsATouchAMinute(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		s.called()
@@ -80,7 +80,7 @@ func TestAnActiveSessionCostsATouchAMinute(t *testing.T) {
 }
 
 func TestRequestsAtTheSameMomentTouchOnce(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		s.pass(2 * time.Minute)
@@ -96,7 +96,7 @@ func TestRequestsAtTheSameMomentTouchOnce(t *testing.T) {
 }
 
 func TestASessionLivesWhileItIsUsedAndEndsWhenItIsNot(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		for range 5 { // more than one IdleTimeout
@@ -111,7 +111,7 @@ func TestASessionLivesWhileItIsUsedAndEndsWhenItIsNot(t *testing.T) {
 }
 
 func TestASessionEndsWithItsLifetimeHoweverMuchItIsUsed(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		for range 3 {
@@ -130,7 +130,7 @@ func TestASessionEndsWithItsLifetimeHoweverMuchItIsUsed(t *testing.T) {
 }
 
 func TestALifetimeThatRunsOutDuringARequestIsKept(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		for _, do := range []func(*session){
 			func(s *session) { s.Value().Count++ },
 			func(s *session) { s.Rotate() },
@@ -156,7 +156,7 @@ func TestALifetimeThatRunsOutDuringARequestIsKept(t *testing.T) {
 }
 
 func TestSignInGivesTheSessionANewIDAndASubject(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		before := b.id()
@@ -177,7 +177,7 @@ func TestSignInGivesTheSessionANewIDAndASubject(t *testing.T) {
 }
 
 func TestSignInAsSomebodyElseStartsAfresh(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.does(func(s *session) { s.SignIn("ada"); s.Value().Count = 7 })
 		ada := b.id()
@@ -196,7 +196,7 @@ func TestSignInAsSomebodyElseStartsAfresh(t *testing.T) {
 }
 
 func TestSignOutEverywhereEndsTheSubjectsSessionsAndNoOthers(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		var adas []*browser
 		for range 3 {
 			b := s.browser()
@@ -220,7 +220,7 @@ func TestSignOutEverywhereEndsTheSubjectsSessionsAndNoOthers(t *testing.T) {
 }
 
 func TestASubjectThatCouldNotBeFoundAgainIsRefused(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		id := b.id()
@@ -238,7 +238,7 @@ func TestASubjectThatCouldNotBeFoundAgainIsRefused(t *testing.T) {
 }
 
 func TestRotateChangesTheIDAndNothingElse(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.does(func(s *session) { s.SignIn("ada"); s.Value().Count = 1 })
 		before := b.id()
@@ -255,7 +255,7 @@ func TestRotateChangesTheIDAndNothingElse(t *testing.T) {
 
 func TestAnIDThatWasReplacedCanBeReadForStaleTTLAndNothingElse(t *testing.T) {
 	const grace = 10 * time.Second
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.does(func(s *session) { s.SignIn("ada"); s.Value().Count = 1 })
 		old := b.id()
@@ -298,7 +298,7 @@ func TestAnIDThatWasReplacedCanBeReadForStaleTTLAndNothingElse(t *testing.T) {
 }
 
 func TestStaleIDsEndWithSignInAndWithSignOutEverywhere(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		planted := b.id()
@@ -320,7 +320,7 @@ func TestStaleIDsEndWithSignInAndWithSignOutEverywhere(t *testing.T) {
 }
 
 func TestDestroyTakesRowAndCookie(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.does(func(s *session) { s.SignIn("ada"); s.Value().Count = 1 })
 		id := b.id()
@@ -335,7 +335,7 @@ func TestDestroyTakesRowAndCookie(t *testing.T) {
 }
 
 func TestWhatIsStoredAfterDestroyIsANewSession(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.does(func(s *session) { s.SignIn("ada"); s.Value().Count = 1 })
 		id := b.id()
@@ -350,7 +350,7 @@ func TestWhatIsStoredAfterDestroyIsANewSession(t *testing.T) {
 }
 
 func TestASessionThatWasRevokedDuringARequestStaysSo(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		for name, do := range map[string]func(s *session){
 			"save":   func(s *session) { s.Value().Count++ },
 			"rotate": func(s *session) { s.Rotate() },
@@ -395,7 +395,7 @@ func TestASessionThatWasRevokedDuringARequestStaysSo(t *testing.T) {
 }
 
 func TestSignInSucceedsWhateverBecameOfTheSessionBefore(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		b.does(func(session *session) {
@@ -408,7 +408,7 @@ func TestSignInSucceedsWhateverBecameOfTheSessionBefore(t *testing.T) {
 }
 
 func TestUpdateLosesNoChange(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.does(func(s *session) {
 			assert.NoError(t, s.Update(context.Background(), func(c *content) error { c.Count++; return nil }))
@@ -429,7 +429,7 @@ func TestUpdateLosesNoChange(t *testing.T) {
 }
 
 func TestAnErrorInUpdateChangesNothing(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		refused := errors.New("refused")
@@ -443,7 +443,7 @@ func TestAnErrorInUpdateChangesNothing(t *testing.T) {
 }
 
 func TestAnIDThatTheStoreDoesNotKnowIsNeverTakenUp(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		planted := base64.RawURLEncoding.EncodeToString(make([]byte, 32))
 		for _, do := range []func(*session){
 			func(s *session) { s.Value().Count++ },
@@ -462,7 +462,7 @@ func TestAnIDThatTheStoreDoesNotKnowIsNeverTakenUp(t *testing.T) {
 }
 
 func TestAValueThatTheTypeCannotHoldIsNoSession(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		id := b.id()
@@ -479,7 +479,7 @@ func TestAValueThatTheTypeCannotHoldIsNoSession(t *testing.T) {
 }
 
 func TestReadingASessionOfAnotherVersionDoesNotWriteIt(t *testing.T) {
-	onEach(t, func(s *site) {
+	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
 		b.count()
 		row, err := s.store.Get(t.Context(), s.sessions.Name(), b.id())
