@@ -43,8 +43,12 @@ func TestTheReadmesCodeBlocksAreOfKindsThatAreTested(t *testing.T) {
 }
 
 func TestTheReadmesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T) {
-	source, err := os.ReadFile("example_test.go")
-	require.NoError(t, err)
+	var source strings.Builder
+	for _, name := range []string{"example_test.go", "httpsession/example_test.go"} {
+		content, err := os.ReadFile(name)
+		require.NoError(t, err)
+		source.Write(content)
+	}
 	blocks := readmeBlocks(t, "go")
 	require.NotEmpty(t, blocks)
 	for _, block := range blocks {
@@ -55,7 +59,7 @@ func TestTheReadmesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T)
 			}
 			indented.WriteString(line)
 		}
-		assert.Contains(t, string(source), indented.String())
+		assert.Contains(t, source.String(), indented.String())
 	}
 }
 
@@ -137,7 +141,7 @@ func TestEveryTestThatSECURITYNamesExists(t *testing.T) {
 	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(text), -1)
 	require.NotEmpty(t, named)
 	there := map[string]bool{}
-	for _, pattern := range []string{"*_test.go", "internal/*/*_test.go", "debug/*_test.go", "cmd/*/*_test.go"} {
+	for _, pattern := range []string{"*_test.go", "internal/*/*_test.go", "debug/*_test.go", "httpsession/*_test.go", "cmd/*/*_test.go"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		for _, file := range files {

@@ -29,7 +29,8 @@ type Config struct {
 	// Persistent keeps the cookie when the browser is closed, for what is left of Lifetime.
 	Persistent bool
 
-	// Name is what sessions are stored under. "": CookieName. It is at most 250 bytes.
+	// Name is what sessions are stored under, and, with "~old" behind it, those of StaleTTL.
+	// "": CookieName. It is at most 250 bytes.
 	Name string
 	// Audience is what the subjects of SignIn belong to. "": "default". It is at most 255
 	// bytes.

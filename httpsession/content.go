@@ -10,7 +10,7 @@ import (
 // errEncoding is a value that cannot be stored as JSON.
 var errEncoding = errors.New("httpsession: the value cannot be encoded")
 
-// content is what is stored of a session, as JSON: other programs, and SQL, can read it.
+// content is what is stored of a session, as JSON that other programs can read.
 type content[T any] struct {
 	Began   int64  `json:"began"`             // in Unix seconds
 	Subject string `json:"subject,omitempty"` // "": nobody has signed in

@@ -223,3 +223,28 @@ func TestSessionsAreStoredUnderTheCookiesNameUnlessToldOtherwise(t *testing.T) {
 		assert.Equal(t, want, sessions.Name())
 	}
 }
+
+func TestTheReadmesExampleServes(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		handler, err := serveSessions(s.store, func(r *http.Request) (string, bool) { return "ada", r.Header.Get("Cookie") != "" })
+		require.NoError(t, err)
+		s.handle(handler)
+		b := s.browser()
+		ask := func(method, path string) answer {
+			request, err := http.NewRequestWithContext(t.Context(), method, s.server.URL+path, http.NoBody)
+			require.NoError(t, err)
+			response, err := b.client.Do(request)
+			require.NoError(t, err)
+			body, err := io.ReadAll(response.Body)
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			return answer{response, string(body)}
+		}
+		assert.Equal(t, http.StatusUnauthorized, ask(http.MethodPost, "/login").StatusCode)
+		assert.Equal(t, "\"\", visit 1\n", ask(http.MethodGet, "/").body)
+		assert.Equal(t, http.StatusOK, ask(http.MethodPost, "/login").StatusCode)
+		assert.Equal(t, "\"ada\", visit 2\n", ask(http.MethodGet, "/").body)
+		assert.Equal(t, http.StatusOK, ask(http.MethodPost, "/logout").StatusCode)
+		assert.Equal(t, "\"\", visit 1\n", ask(http.MethodGet, "/").body)
+	})
+}

@@ -65,23 +65,23 @@ func TestTheSessionIsSavedBeforeTheResponseHoweverItIsWritten(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		for name, respond := range respondBy {
 			for _, method := range []string{http.MethodGet, http.MethodHead} {
-				t.Run(name+" "+method, func(t *testing.T) {
-					plain, with := s.browser(), s.browser()
-					for _, b := range []*browser{plain, with} { // none of them is led on
-						b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-					}
-					s.handle(http.HandlerFunc(respond))
-					want := plain.send(method)
-					s.handle(counting(s.sessions, respond))
-					got := with.send(method)
-					assert.Equal(t, want.StatusCode, got.StatusCode)
-					assert.Equal(t, want.body, got.body)
-					assert.Equal(t, want.ContentLength, got.ContentLength)
-					assert.Equal(t, want.Header.Get("Content-Type"), got.Header.Get("Content-Type"))
-					require.NotEmpty(t, with.id())
-					value, _ := with.sees()
-					assert.Equal(t, 1, value.Count)
-				})
+				for protocol, transport := range map[string]http.RoundTripper{"HTTP/1.1": plainTransport(s), "HTTP/2.0": s.server.Client().Transport} {
+					t.Run(name+" "+method+" "+protocol, func(t *testing.T) {
+						plain, with := s.browser().over(transport), s.browser().over(transport)
+						s.handle(http.HandlerFunc(respond))
+						want := plain.send(method)
+						s.handle(counting(s.sessions, respond))
+						got := with.send(method)
+						assert.Equal(t, protocol, got.Proto)
+						assert.Equal(t, want.StatusCode, got.StatusCode)
+						assert.Equal(t, want.body, got.body)
+						assert.Equal(t, want.ContentLength, got.ContentLength)
+						assert.Equal(t, want.Header.Get("Content-Type"), got.Header.Get("Content-Type"))
+						require.NotEmpty(t, with.id())
+						value, _ := with.sees()
+						assert.Equal(t, 1, value.Count)
+					})
+				}
 			}
 		}
 	})

@@ -57,7 +57,7 @@ func newSite(t *testing.T, server dbtest.Server, change ...func(cfg *httpsession
 	t.Helper()
 	s := &site{t: t, calls: map[string]int{}, time: time.Now().Truncate(time.Second), logged: new(lines)}
 	cfg := server.NewDatabase(t)
-	cfg.Clock, cfg.CleanupInterval = s.now, -1
+	cfg.Clock, cfg.CleanupInterval, cfg.HashKeys = s.now, -1, true
 	cfg.Trace = &mysqlsession.Trace{Call: func(info mysqlsession.CallInfo) {
 		s.mutex.Lock()
 		defer s.mutex.Unlock()
@@ -203,6 +203,7 @@ func (s *site) browser() *browser {
 	require.NoError(s.t, err)
 	client := *s.server.Client()
 	client.Jar = jar
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &browser{s, &client}
 }
 
@@ -212,7 +213,7 @@ type answer struct {
 	body string
 }
 
-// send sends a request, which is not served by what is around it.
+// send sends a request, and does not follow where it leads.
 func (b *browser) send(method string) answer {
 	b.t.Helper()
 	request, err := http.NewRequestWithContext(b.t.Context(), method, b.server.URL, http.NoBody)
