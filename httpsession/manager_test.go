@@ -160,6 +160,30 @@ func TestWhatWouldFailAgainIs500(t *testing.T) {
 	})
 }
 
+// fickle is a value that can be stored once.
+type fickle struct{ Stored bool }
+
+func (f fickle) MarshalJSON() ([]byte, error) {
+	if f.Stored {
+		return nil, errors.New("not again")
+	}
+	return []byte("{}"), nil
+}
+
+func (f *fickle) UnmarshalJSON([]byte) error { f.Stored = true; return nil }
+
+func TestARequestWhoseHandlerDoesNotLookEncodesNothing(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		sessions, err := httpsession.New[fickle](s.store, httpsession.Config{})
+		require.NoError(t, err)
+		b := s.browser()
+		s.handle(sessions.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { sessions.From(r.Context()).SignIn("ada") })))
+		require.Equal(t, http.StatusOK, b.send(http.MethodGet).StatusCode)
+		s.handle(sessions.Handler(http.NotFoundHandler()))
+		assert.Equal(t, http.StatusNotFound, b.send(http.MethodGet).StatusCode)
+	})
+}
+
 func TestAVisitorWhoHasGoneIsNoErrorToLog(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()
