@@ -26,8 +26,6 @@ type Config struct {
 	SameSite http.SameSite
 	// Insecure lets the cookie travel by plain HTTP, for development.
 	Insecure bool
-	// Persistent keeps the cookie when the browser is closed, for what is left of Lifetime.
-	Persistent bool
 
 	// Name is what sessions are stored under, and, with "~old" behind it, those of StaleTTL.
 	// "": CookieName. It is at most 250 bytes.
@@ -42,6 +40,9 @@ type Config struct {
 	// Lifetime is how long a session lives in all, counted from its beginning or from
 	// SignIn. From IdleTimeout; 0: 12 hours; negative: as long as it is used.
 	Lifetime time.Duration
+	// RememberLifetime is how long a session lives after Session.Remember, used or not. From
+	// 1s to 400 days, for which browsers keep a cookie; 0: 30 days.
+	RememberLifetime time.Duration
 	// TouchInterval is how often, at most, a process extends the life of a session that is
 	// only read. Less than IdleTimeout; 0: a minute, or a quarter of IdleTimeout if that is
 	// less.
@@ -52,7 +53,8 @@ type Config struct {
 	// It is not for SignIn, whose old id may be known to others.
 	StaleTTL time.Duration
 
-	// Lazy leaves it to the handler whether the session is read, by Manager.Load.
+	// Lazy leaves it to the handler whether the session is read, by Manager.Load: for sites
+	// with pages that need none, and that are to be served when the database is away.
 	Lazy bool
 	// ErrorHandler answers a request whose session could not be read or written. What the
 	// handler has put into the header is gone by then. nil: a line in the log, and 503, or
@@ -73,6 +75,8 @@ const (
 	defaultIdle  = 30 * time.Minute
 	defaultLife  = 12 * time.Hour
 	defaultTouch = time.Minute
+	defaultKept  = 30 * 24 * time.Hour
+	longestKept  = 400 * 24 * time.Hour
 	longestStale = time.Minute
 
 	// longestName leaves room for staleSuffix in what a store takes.
@@ -96,6 +100,7 @@ func (cfg Config) withDefaults() Config {
 	setDefault(&cfg.Audience, defaultAudience)
 	setDefault(&cfg.IdleTimeout, defaultIdle)
 	setDefault(&cfg.Lifetime, defaultLife)
+	setDefault(&cfg.RememberLifetime, defaultKept)
 	setDefault(&cfg.TouchInterval, min(defaultTouch, cfg.IdleTimeout/4))
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -137,6 +142,7 @@ func (cfg *Config) validate() error {
 		{"Audience", cfg.Audience, len(cfg.Audience) <= longestText, fmt.Sprintf("at most %d bytes", longestText)},
 		{"IdleTimeout", cfg.IdleTimeout, cfg.IdleTimeout >= time.Second, "at least 1s"},
 		{"Lifetime", cfg.Lifetime, cfg.Lifetime < 0 || cfg.Lifetime >= cfg.IdleTimeout, fmt.Sprintf("negative, for none, or at least IdleTimeout, which is %v", cfg.IdleTimeout)},
+		{"RememberLifetime", cfg.RememberLifetime, cfg.RememberLifetime >= time.Second && cfg.RememberLifetime <= longestKept, fmt.Sprintf("from 1s to %v", longestKept)},
 		{"TouchInterval", cfg.TouchInterval, cfg.TouchInterval > 0 && cfg.TouchInterval < cfg.IdleTimeout, fmt.Sprintf("more than 0 and less than IdleTimeout, which is %v", cfg.IdleTimeout)},
 		{"StaleTTL", cfg.StaleTTL, cfg.StaleTTL >= 0 && cfg.StaleTTL <= longestStale, fmt.Sprintf("from 0 to %v", longestStale)},
 	}

@@ -12,9 +12,10 @@ var errEncoding = errors.New("httpsession: the value cannot be encoded")
 
 // content is what is stored of a session, as JSON that other programs can read.
 type content[T any] struct {
-	Began   int64  `json:"began"`             // in Unix seconds
-	Subject string `json:"subject,omitempty"` // "": nobody has signed in
-	Value   T      `json:"value"`
+	Began      int64  `json:"began"`             // in Unix seconds
+	Subject    string `json:"subject,omitempty"` // "": nobody has signed in
+	Remembered bool   `json:"remembered,omitempty"`
+	Value      T      `json:"value"`
 }
 
 func (c *content[T]) encode() ([]byte, error) {

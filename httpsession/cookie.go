@@ -13,8 +13,6 @@ const (
 	idSize = 32 // bytes; 43 characters
 	// mostCookies is how many of a request's ids are looked up, at most.
 	mostCookies = 4
-	// longestAge is how long browsers keep a cookie, at most.
-	longestAge = 400 * 24 * time.Hour
 )
 
 func newID() string {

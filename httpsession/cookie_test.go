@@ -17,23 +17,24 @@ import (
 func TestTheCookieIsAsSafeAsItCanBe(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(cfg *httpsession.Config)
+		do     func(s *session)
 		want   string // behind the id
 	}{
-		"by default": {func(*httpsession.Config) {}, "; Path=/; HttpOnly; Secure; SameSite=Lax"},
-		"persistent": {func(cfg *httpsession.Config) { cfg.Persistent = true }, "; Path=/; Max-Age=43200; HttpOnly; Secure; SameSite=Lax"},
-		"persistent without an end": {
-			func(cfg *httpsession.Config) { cfg.Persistent, cfg.Lifetime = true, -1 }, "; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax",
+		"by default": {func(*httpsession.Config) {}, count, "; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		"to be remembered": {
+			func(*httpsession.Config) {}, func(s *session) { s.SignIn("ada"); s.Remember() },
+			"; Path=/; Max-Age=2592000; HttpOnly; Secure; SameSite=Lax",
 		},
-		"in development": {func(cfg *httpsession.Config) { cfg.Insecure = true }, "; Path=/; HttpOnly; SameSite=Lax"},
+		"in development": {func(cfg *httpsession.Config) { cfg.Insecure = true }, count, "; Path=/; HttpOnly; SameSite=Lax"},
 		"of a domain": {
 			func(cfg *httpsession.Config) { cfg.Domain, cfg.SameSite = "example.com", http.SameSiteStrictMode },
-			"; Path=/; Domain=example.com; HttpOnly; Secure; SameSite=Strict",
+			count, "; Path=/; Domain=example.com; HttpOnly; Secure; SameSite=Strict",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, s *site) {
 				s.sessions = s.manager(test.change)
-				a := s.browser().count()
+				a := s.browser().does(test.do)
 				set := a.Header["Set-Cookie"]
 				require.Len(t, set, 1)
 				pair, attributes, _ := strings.Cut(set[0], ";")
@@ -47,17 +48,6 @@ func TestTheCookieIsAsSafeAsItCanBe(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestAPersistentCookieEndsWithItsSessionAlsoWhenItIsRotated(t *testing.T) {
-	onEach(t, func(t *testing.T, s *site) {
-		b := s.browser()
-		b.count()
-		s.pass(20 * time.Minute)
-		a := b.does(func(s *session) { s.Rotate() })
-		require.Len(t, a.Cookies(), 1)
-		assert.Equal(t, 40*60, a.Cookies()[0].MaxAge)
-	}, func(cfg *httpsession.Config) { cfg.Persistent, cfg.Lifetime = true, time.Hour })
 }
 
 func TestACookieIsSentOnlyWithANewID(t *testing.T) {

@@ -25,9 +25,10 @@
 //
 // Ids are 256 random bits, and one that the store does not know is never taken up. SignIn
 // and Rotate give the session a new one, and the old one is over. A session ends after
-// Config.IdleTimeout without a request and after Config.Lifetime in any case. One that was
-// revoked stays so: a save that comes late is dropped. Of two requests that change one
-// session at the same time the last one wins, unless they use [Session.Update].
+// Config.IdleTimeout without a request and after Config.Lifetime in any case; one that is to
+// be remembered, after Config.RememberLifetime. One that was revoked stays so: a save that
+// comes late is dropped. Of two requests that change one session at the same time the last
+// one wins, unless they use [Session.Update].
 //
 // A response that sets the cookie is not left to shared caches, and one whose handler has
 // looked at the session says "Vary: Cookie".

@@ -89,14 +89,61 @@ func TestASessionEndsWithItsLifetimeHoweverMuchItIsUsed(t *testing.T) {
 			b.count()
 			b.does(func(s *session) { s.Rotate() })
 		}
-		s.pass(3 * time.Minute)
-		value, _ := b.sees()
-		assert.Zero(t, value)
 		b.does(func(s *session) { s.SignIn("ada") })
-		s.pass(59 * time.Minute / 2)
-		_, subject := b.sees()
-		assert.Equal(t, "ada", subject)
+		for range 2 {
+			s.pass(29 * time.Minute)
+			_, subject := b.sees()
+			assert.Equal(t, "ada", subject, "it counts from the sign-in")
+		}
+		s.pass(2 * time.Minute)
+		value, subject := b.sees()
+		assert.Zero(t, value)
+		assert.Empty(t, subject)
 	}, func(cfg *httpsession.Config) { cfg.IdleTimeout, cfg.Lifetime = 30*time.Minute, time.Hour })
+}
+
+func TestARememberedSessionNeedsNoUseAndEndsWithItsCookie(t *testing.T) {
+	const day = 24 * time.Hour
+	onEach(t, func(t *testing.T, s *site) {
+		b := s.browser()
+		b.count()
+		s.pass(time.Minute)
+		before := b.id()
+		b.does(func(s *session) { s.SignIn("ada"); s.Remember() })
+		assert.NotEqual(t, before, b.id())
+		for range 2 {
+			s.pass(3 * day)
+			s.called()
+			_, subject := b.sees()
+			assert.Equal(t, "ada", subject)
+			assert.Equal(t, calls{"get": 1}, s.called())
+			b.count()
+		}
+		// Neither what is saved nor another id makes it any longer.
+		a := b.does(func(s *session) { s.Rotate() })
+		require.Len(t, a.Cookies(), 1)
+		assert.Equal(t, int(day/time.Second), a.Cookies()[0].MaxAge)
+		s.pass(day - time.Second)
+		value, _ := b.sees()
+		assert.Equal(t, 3, value.Count)
+		s.pass(time.Second)
+		value, _ = s.browser().brings(b.id()).sees()
+		assert.Zero(t, value)
+	}, func(cfg *httpsession.Config) { cfg.RememberLifetime = 7 * day })
+}
+
+func TestASessionThatIsRememberedLaterGetsANewCookieForIt(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		b := s.browser()
+		b.does(func(s *session) { s.SignIn("ada") })
+		a := b.does(func(s *session) { s.Remember() })
+		require.Len(t, a.Cookies(), 1)
+		assert.Equal(t, 30*24*60*60, a.Cookies()[0].MaxAge)
+		b.does(func(s *session) { s.SignIn("grace") })
+		s.pass(31 * time.Minute)
+		_, subject := b.sees()
+		assert.Empty(t, subject, "it was another one that was to be remembered")
+	})
 }
 
 func TestALifetimeThatRunsOutDuringARequestIsKept(t *testing.T) {

@@ -87,11 +87,15 @@ func (m *Manager[T]) From(ctx context.Context) *Session[T] {
 }
 
 // Load is From for Config.Lazy: the first call in a request reads the session. An error is
-// that of the store's Get and says nothing about who is signed in: answer with 503.
+// that of the store's Get and says nothing about who is signed in: answer with 503. There is
+// no session with it.
 func (m *Manager[T]) Load(ctx context.Context) (*Session[T], error) {
 	s := m.of(ctx)
 	s.used = true
-	return s, s.load(ctx)
+	if err := s.load(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (m *Manager[T]) of(ctx context.Context) *Session[T] {

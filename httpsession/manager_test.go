@@ -91,6 +91,22 @@ func TestASessionIsReadByLoadAloneIfLazy(t *testing.T) {
 	}, func(cfg *httpsession.Config) { cfg.Lazy = true })
 }
 
+func TestWhereLoadFailsThereIsNoSessionToTakeForAStrangers(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		b := s.browser()
+		b.brings(strings.Repeat("A", 43))
+		s.handle(s.sessions.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			session, err := s.sessions.Load(r.Context())
+			assert.ErrorIs(t, err, mysqlsession.ErrClosed)
+			assert.Nil(t, session)
+			assert.Panics(t, func() { s.sessions.From(r.Context()) })
+			w.WriteHeader(http.StatusTeapot)
+		})))
+		require.NoError(t, s.store.Close())
+		assert.Equal(t, http.StatusTeapot, b.send(http.MethodGet).StatusCode)
+	}, func(cfg *httpsession.Config) { cfg.Lazy = true })
+}
+
 func TestFromOutsideOfTheHandlerSaysWhatIsMissing(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		assert.PanicsWithValue(t, "httpsession: no session in the context: the manager's Handler must be around this one",
@@ -201,21 +217,23 @@ func TestAVisitorWhoHasGoneIsNoErrorToLog(t *testing.T) {
 
 func TestConfigurationsThatCannotBeUsedAreRefusedByName(t *testing.T) {
 	for want, cfg := range map[string]httpsession.Config{
-		`CookieName is "a b"`:                 {CookieName: "a b"},
-		`CookieName is "__Host-a", must be`:   {CookieName: "__Host-a", Insecure: true},
-		`CookieName is "__host-a", must be`:   {CookieName: "__host-a", Domain: "example.com"},
-		`CookieName is "__Secure-a"`:          {CookieName: "__Secure-a", Insecure: true},
-		`Domain is "a;b"`:                     {Domain: "a;b"},
-		`SameSite is "1"`:                     {SameSite: http.SameSiteDefaultMode},
-		`SameSite is "4"`:                     {SameSite: http.SameSiteNoneMode, Insecure: true},
-		`Name is "aaa`:                        {Name: strings.Repeat("a", 251)},
-		`Audience is "aaa`:                    {Audience: strings.Repeat("a", 256)},
-		`IdleTimeout is "30ns", must be at l`: {IdleTimeout: 30},
-		`Lifetime is "12h0m0s", must be neg`:  {IdleTimeout: 24 * time.Hour},
-		`TouchInterval is "30m0s", must be m`: {TouchInterval: 30 * time.Minute},
-		`TouchInterval is "-1ns"`:             {TouchInterval: -1},
-		`StaleTTL is "1m1s", must be from 0`:  {StaleTTL: 61 * time.Second},
-		`StaleTTL is "-1ns"`:                  {StaleTTL: -1},
+		`CookieName is "a b"`:                  {CookieName: "a b"},
+		`CookieName is "__Host-a", must be`:    {CookieName: "__Host-a", Insecure: true},
+		`CookieName is "__host-a", must be`:    {CookieName: "__host-a", Domain: "example.com"},
+		`CookieName is "__Secure-a"`:           {CookieName: "__Secure-a", Insecure: true},
+		`Domain is "a;b"`:                      {Domain: "a;b"},
+		`SameSite is "1"`:                      {SameSite: http.SameSiteDefaultMode},
+		`SameSite is "4"`:                      {SameSite: http.SameSiteNoneMode, Insecure: true},
+		`Name is "aaa`:                         {Name: strings.Repeat("a", 251)},
+		`Audience is "aaa`:                     {Audience: strings.Repeat("a", 256)},
+		`IdleTimeout is "30ns", must be at l`:  {IdleTimeout: 30},
+		`Lifetime is "12h0m0s", must be neg`:   {IdleTimeout: 24 * time.Hour},
+		`RememberLifetime is "-1ns", must be`:  {RememberLifetime: -1},
+		`RememberLifetime is "9624h0m0s", mus`: {RememberLifetime: 401 * 24 * time.Hour},
+		`TouchInterval is "30m0s", must be m`:  {TouchInterval: 30 * time.Minute},
+		`TouchInterval is "-1ns"`:              {TouchInterval: -1},
+		`StaleTTL is "1m1s", must be from 0`:   {StaleTTL: 61 * time.Second},
+		`StaleTTL is "-1ns"`:                   {StaleTTL: -1},
 	} {
 		_, err := httpsession.New[content](nil, cfg)
 		require.ErrorIs(t, err, httpsession.ErrInvalidConfig)

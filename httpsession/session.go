@@ -71,7 +71,6 @@ func (s *Session[T]) ID() string { return s.id }
 func (s *Session[T]) SignIn(subject string) {
 	if s.content.Subject != "" && s.content.Subject != subject {
 		s.Destroy()
-		s.pending = cookieStays
 	}
 	s.replace()
 	s.carried = false
@@ -86,6 +85,14 @@ func (s *Session[T]) Rotate() {
 		s.replace()
 		s.carried = true
 	}
+}
+
+// Remember has the session live for Config.RememberLifetime from its beginning, or from
+// SignIn, also when it is not used or the browser is closed: for who asks for it when he
+// signs in. Call it after SignIn. The session gets a new id, if it does not anyway.
+func (s *Session[T]) Remember() {
+	s.Rotate()
+	s.content.Remembered = true
 }
 
 // Destroy ends the session: its row and its cookie go. The value is zero, and what it is
@@ -192,9 +199,13 @@ func (m *Manager[T]) read(ctx context.Context, id string) (row []byte, stale boo
 
 // ttl is how long the session may live from now, if it is used no more.
 func (s *Session[T]) ttl(now time.Time) time.Duration {
-	cfg := &s.manager.config
-	if cfg.Lifetime < 0 {
+	cfg, age := &s.manager.config, now.Sub(time.Unix(s.content.Began, 0))
+	switch {
+	case s.content.Remembered:
+		return cfg.RememberLifetime - age
+	case cfg.Lifetime < 0:
 		return cfg.IdleTimeout
+	default:
+		return min(cfg.IdleTimeout, cfg.Lifetime-age)
 	}
-	return min(cfg.IdleTimeout, time.Unix(s.content.Began, 0).Add(cfg.Lifetime).Sub(now))
 }

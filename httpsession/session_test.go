@@ -318,14 +318,17 @@ func TestASessionThatWasRevokedDuringARequestStaysSo(t *testing.T) {
 
 func TestSignInSucceedsWhateverBecameOfTheSessionBefore(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
-		b := s.browser()
-		b.count()
-		b.does(func(session *session) {
-			require.NoError(t, s.store.Delete(context.Background(), s.sessions.Name(), session.ID()))
-			session.SignIn("ada")
-		})
-		_, subject := b.sees()
-		assert.Equal(t, "ada", subject)
+		for _, before := range []func(*session){func(*session) {}, (*session).Rotate, count} {
+			b := s.browser()
+			b.count()
+			b.does(func(session *session) {
+				require.NoError(t, s.store.Delete(context.Background(), s.sessions.Name(), session.ID()))
+				before(session)
+				session.SignIn("ada")
+			})
+			_, subject := b.sees()
+			assert.Equal(t, "ada", subject)
+		}
 	})
 }
 

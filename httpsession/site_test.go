@@ -247,8 +247,10 @@ func (b *browser) sees() (value content, subject string) {
 // count adds one to the session's counter, which makes it one that is stored.
 func (b *browser) count() answer {
 	b.t.Helper()
-	return b.does(func(s *session) { s.Value().Count++ })
+	return b.does(count)
 }
+
+func count(s *session) { s.Value().Count++ }
 
 func (b *browser) address() *url.URL {
 	address, err := url.Parse(b.server.URL)

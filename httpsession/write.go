@@ -23,7 +23,7 @@ func (s *Session[T]) commit(header http.Header) error {
 	}
 	switch cfg := &s.manager.config; {
 	case s.pending == cookieIsSet:
-		addCookie(header, cfg.cookie(s.id, s.cookieAge()))
+		addCookie(header, cfg.cookie(s.id, s.cookieAge(cfg.Clock())))
 	case s.pending == cookieGoes && len(s.request.CookiesNamed(cfg.CookieName)) > 0:
 		addCookie(header, cfg.cookie("", -1))
 	}
@@ -109,7 +109,7 @@ func (s *Session[T]) create(ctx context.Context, now time.Time, encoded []byte) 
 	cfg := &s.manager.config
 	// Who signs in has just proved who he is, whatever became of the session before. A
 	// rotation must not bring back what was revoked.
-	opts := mysqlsession.SetOptions{OldKey: s.replaced, MustExist: s.carried, Remember: cfg.Persistent}
+	opts := mysqlsession.SetOptions{OldKey: s.replaced, MustExist: s.carried, Remember: s.content.Remembered}
 	if s.carried {
 		opts.StaleTTL = cfg.StaleTTL
 	}
@@ -168,7 +168,8 @@ func (s *Session[T]) replaceRow(ctx context.Context, now time.Time, encoded []by
 // request tries again.
 func (s *Session[T]) touch(ctx context.Context, now time.Time) error {
 	ttl := s.ttl(now)
-	if s.lost || ttl <= 0 || !s.manager.recent.due(s.id, now) {
+	// The life of one that is remembered does not depend on use.
+	if s.lost || ttl <= 0 || s.content.Remembered || !s.manager.recent.due(s.id, now) {
 		return nil
 	}
 	err := s.manager.store.Touch(ctx, s.manager.config.Name, s.id, ttl)
@@ -183,16 +184,12 @@ func (s *Session[T]) touch(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// cookieAge is how long the browser keeps the cookie. It is said once, with the id: to send
-// the cookie again with each touch could overwrite one that a sign-in has just set.
-func (s *Session[T]) cookieAge() time.Duration {
-	cfg := &s.manager.config
-	switch {
-	case !cfg.Persistent:
+// cookieAge is how long the browser keeps the cookie; 0: until it is closed. It is said once,
+// with the id: to send the cookie again with each touch could overwrite one that a sign-in
+// has just set.
+func (s *Session[T]) cookieAge(now time.Time) time.Duration {
+	if !s.content.Remembered {
 		return 0
-	case cfg.Lifetime < 0:
-		return longestAge
 	}
-	left := time.Unix(s.content.Began, 0).Add(cfg.Lifetime).Sub(cfg.Clock())
-	return min(max(left, time.Second), longestAge)
+	return max(s.ttl(now), time.Second)
 }
