@@ -14,9 +14,9 @@ const pageSize = 500
 // ReadMetadata returns a subject's live sessions under that audience: expiry by id. Of
 // nobody it is an empty map and no error. Each page of 500 comes from one moment.
 func (s *Store) ReadMetadata(ctx context.Context, name, audience, subject string) (map[string]time.Time, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "read metadata")
 	sessions, err := s.readSubject(ctx, name, audience, subject)
-	return sessions, s.end("read metadata", began, err)
+	return sessions, s.end(ctx, "read metadata", began, err)
 }
 
 func (s *Store) readSubject(ctx context.Context, name, audience, subject string) (map[string]time.Time, error) {
@@ -46,9 +46,9 @@ func (s *Store) readSubject(ctx context.Context, name, audience, subject string)
 // had expired and awaited the clean-up go too, uncounted. A session that is stored
 // meanwhile stays.
 func (s *Store) DeleteSubject(ctx context.Context, name, audience, subject string) (int64, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "delete subject")
 	deleted, err := s.endSubject(ctx, name, audience, subject)
-	return deleted, s.end("delete subject", began, err)
+	return deleted, s.end(ctx, "delete subject", began, err)
 }
 
 func (s *Store) endSubject(ctx context.Context, name, audience, subject string) (int64, error) {
