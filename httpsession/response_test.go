@@ -129,8 +129,41 @@ func TestTheHandlerIsToldThatItsResponseIsDropped(t *testing.T) {
 			w.WriteHeader(http.StatusEarlyHints)
 			w.WriteHeader(http.StatusOK)
 		}))
-		assert.Equal(t, http.StatusServiceUnavailable, s.browser().send(http.MethodGet).StatusCode)
+		for _, transport := range []http.RoundTripper{s.server.Client().Transport, plainTransport(s)} {
+			assert.Equal(t, http.StatusServiceUnavailable, s.browser().over(transport).send(http.MethodGet).StatusCode)
+		}
 		assert.NotContains(t, s.logged.String(), "superfluous")
+	})
+}
+
+// explosive is a value that cannot be encoded once it has been lit.
+type explosive struct{ lit bool }
+
+func (e explosive) MarshalJSON() ([]byte, error) {
+	if e.lit {
+		panic("bang")
+	}
+	return []byte("{}"), nil
+}
+
+func TestAHandlerThatGoesOnAfterAPanicInTheMiddleOfASaveIsNotBelieved(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		sessions, err := httpsession.New[explosive](s.store, httpsession.Config{})
+		require.NoError(t, err)
+		s.handle(sessions.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			sessions.From(r.Context()).Value().lit = true
+			assert.PanicsWithValue(t, "bang", func() { w.WriteHeader(http.StatusOK) })
+			_, err := io.WriteString(w, "it is stored")
+			assert.Error(t, err)
+			panic(http.ErrAbortHandler)
+		})))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL, http.NoBody)
+		require.NoError(t, err)
+		response, err := s.server.Client().Do(request)
+		if !assert.Error(t, err) {
+			_ = response.Body.Close()
+		}
+		assert.Zero(t, s.rows())
 	})
 }
 

@@ -141,6 +141,7 @@ func TestASubjectThatCouldNotBeFoundAgainIsRefused(t *testing.T) {
 			assert.Contains(t, s.logged.String(), "invalid name")
 		}
 		assert.Equal(t, id, b.id())
+		b.does(func(s *session) { s.SignIn(""); s.Destroy() })
 		_, subject := b.sees()
 		assert.Empty(t, subject)
 	})

@@ -58,7 +58,7 @@ func newSite(t *testing.T, server dbtest.Server, change ...func(cfg *httpsession
 	s := &site{t: t, calls: map[string]int{}, time: time.Now().Truncate(time.Second), logged: new(lines)}
 	cfg := server.NewDatabase(t)
 	cfg.Clock, cfg.CleanupInterval, cfg.HashKeys = s.now, -1, true
-	cfg.Trace = &mysqlsession.Trace{Call: func(info mysqlsession.CallInfo) {
+	cfg.Trace = &mysqlsession.Trace{Call: func(_ context.Context, info mysqlsession.CallInfo) {
 		s.mutex.Lock()
 		defer s.mutex.Unlock()
 		s.calls[info.Operation]++
