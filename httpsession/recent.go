@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// recentLimit bounds what a process remembers: two times as many sessions, some 15 MB.
+// recentLimit bounds what a process remembers: two times as many sessions, some 18 MiB.
 const recentLimit = 1 << 16
 
 // recent remembers which sessions had their lives extended a moment ago.
@@ -62,7 +62,7 @@ func (r *recent) failed(id string) {
 // add must be called with the mutex held. What is older than the interval is worth nothing,
 // so whole maps go at once.
 func (r *recent) add(id string, now time.Time) {
-	if age := now.Sub(r.since); age < 0 || age >= r.interval || len(r.newer) >= r.limit {
+	if now.Sub(r.since) >= r.interval || len(r.newer) >= r.limit {
 		r.older, r.newer, r.since = r.newer, map[string]time.Time{}, now
 	}
 	r.newer[id] = now
