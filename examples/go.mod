@@ -3,7 +3,10 @@ module github.com/mysqlsession/mysqlsession/examples
 go 1.26.0
 
 require (
+	github.com/alexedwards/scs/v2 v2.9.0
+	github.com/go-chi/chi/v5 v5.5.0
 	github.com/mysqlsession/mysqlsession v0.0.0
+	github.com/mysqlsession/mysqlsession/adapters/scs v0.0.0
 	github.com/stretchr/testify v1.12.1
 )
 
@@ -73,3 +76,5 @@ require (
 )
 
 replace github.com/mysqlsession/mysqlsession => ..
+
+replace github.com/mysqlsession/mysqlsession/adapters/scs => ../adapters/scs
