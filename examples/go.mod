@@ -5,7 +5,10 @@ go 1.26.0
 require (
 	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/go-chi/chi/v5 v5.5.0
+	github.com/gorilla/securecookie v1.1.2
+	github.com/gorilla/sessions v1.4.0
 	github.com/mysqlsession/mysqlsession v0.0.0
+	github.com/mysqlsession/mysqlsession/adapters/gorilla v0.0.0
 	github.com/mysqlsession/mysqlsession/adapters/scs v0.0.0
 	github.com/stretchr/testify v1.12.1
 )
@@ -76,5 +79,7 @@ require (
 )
 
 replace github.com/mysqlsession/mysqlsession => ..
+
+replace github.com/mysqlsession/mysqlsession/adapters/gorilla => ../adapters/gorilla
 
 replace github.com/mysqlsession/mysqlsession/adapters/scs => ../adapters/scs
