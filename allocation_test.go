@@ -70,3 +70,47 @@ func TestBeingRefusedAllocatesNothing(t *testing.T) {
 		release(held)
 	})
 }
+
+// Hooks that nobody has must cost nothing, and those that there are nothing but themselves.
+func TestHooksCostNoAllocation(t *testing.T) {
+	const runs = 200
+	var told int
+	busy := &mysqlsession.Trace{
+		CallStart:  func(ctx context.Context, _ mysqlsession.CallInfo) context.Context { told++; return ctx },
+		Call:       func(context.Context, mysqlsession.CallInfo) { told++ },
+		Acquire:    func(mysqlsession.AcquireInfo) { told++ },
+		Release:    func(mysqlsession.ReleaseInfo) { told++ },
+		Disconnect: func(mysqlsession.DisconnectInfo) { told++ },
+		Leak:       func(mysqlsession.LeakInfo) { told++ },
+	}
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		createNewTables(t, cfg, nil)
+		ctx, value := context.Background(), make([]byte, 1<<10)
+		measured := func(trace *mysqlsession.Trace, threshold time.Duration) (get, acquire float64) {
+			cfg.Trace, cfg.LeakThreshold = trace, threshold
+			store := openStore(t, cfg)
+			require.NoError(t, store.Set(ctx, "name", "key", value, time.Hour, nil))
+			get = testing.AllocsPerRun(runs, func() {
+				if _, err := store.Get(ctx, "name", "key"); err != nil {
+					t.Error(err)
+				}
+			})
+			acquire = testing.AllocsPerRun(runs, func() {
+				conn, err := store.Pool().Acquire(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn.Release()
+			})
+			return get, acquire
+		}
+		get, acquire := measured(nil, 0)
+		require.LessOrEqual(t, get, 4.0)
+		require.LessOrEqual(t, acquire, 1.0, "its handle")
+		tracedGet, tracedAcquire := measured(busy, time.Minute)
+		require.Equal(t, get, tracedGet)
+		require.Equal(t, acquire, tracedAcquire)
+		require.Greater(t, told, 4*runs)
+	})
+}

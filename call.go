@@ -32,8 +32,9 @@ const callOverhead = 64
 // task is one call as what serves it sees it.
 type task struct {
 	put
-	err    error  // what became of it in a batch
-	buffer []byte // what value was copied to, for as long as the batch may need it
+	err    error           // what became of it in a batch
+	buffer []byte          // what value was copied to, for as long as the batch may need it
+	ctx    context.Context // the call's own, for the hook that is told of the batch; nil if none is
 }
 
 // call runs a call of the given kind: at once if a lane is free, else in a batch.
@@ -49,20 +50,37 @@ func (s *Store) call(ctx context.Context, kind int, p *put) error {
 	return s.callAlone(ctx, kind, p)
 }
 
-// begin is when an operation begins, if somebody is told of it.
-func (s *Store) begin() time.Time {
-	if s.config.Trace == nil || s.config.Trace.Call == nil {
-		return time.Time{}
+// begin is when an operation begins, if somebody is told of its end, and the context that
+// it goes on with.
+func (s *Store) begin(ctx context.Context, operation string) (context.Context, time.Time) {
+	trace := s.config.Trace
+	if trace.CallStart == nil && trace.Call == nil {
+		return ctx, time.Time{}
 	}
-	return time.Now()
+	began := time.Now()
+	if trace.CallStart != nil {
+		ctx = trace.CallStart(ctx, s.callInfo(operation))
+	}
+	return ctx, began
 }
 
 // end tells of an operation that has ended, and returns its error.
-func (s *Store) end(operation string, began time.Time, err error) error {
-	if !began.IsZero() {
-		s.config.Trace.Call(CallInfo{Pool: s.pool.config.Pool, Operation: operation, Duration: time.Since(began), Err: err})
+func (s *Store) end(ctx context.Context, operation string, began time.Time, err error) error {
+	if s.config.Trace.Call != nil {
+		info := s.callInfo(operation)
+		info.Duration, info.Err = time.Since(began), err
+		s.config.Trace.Call(ctx, info)
 	}
 	return err
+}
+
+// callInfo is what is known of an operation from the beginning.
+func (s *Store) callInfo(operation string) CallInfo {
+	peer := s.pool.peer.Load()
+	return CallInfo{
+		Pool: s.pool.config.Pool, Operation: operation, Database: s.place.database, Table: s.place.table,
+		System: peer.system, Address: peer.address,
+	}
 }
 
 func (s *Store) callAlone(ctx context.Context, kind int, p *put) error {
@@ -118,6 +136,9 @@ func (s *Store) newCall(ctx context.Context, kind int, p *put) *coalesce.Call[ta
 	}
 	t := &c.Value
 	c.Kind, t.put = kind, *p
+	if s.config.Trace.CallStart != nil && s.config.Trace.Batch != nil {
+		t.ctx = ctx
+	}
 	c.Weight = callOverhead + len(p.name) + len(p.key) + len(p.old) + len(p.value)
 	for _, m := range p.metadata {
 		c.Weight += callOverhead + len(m.Audience) + len(m.Subject) + len(p.key)

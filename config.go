@@ -219,11 +219,17 @@ type Config struct {
 	// at most 10,000.
 	CleanupBatchSize int
 
-	// Trace is told of calls and batches. nil: nobody is.
+	// LeakThreshold is how long a connection from Pool.Acquire or Pool.Do may be held. One
+	// that is held longer is reported to Trace.Leak and, as a warning, to Logger, with the
+	// stack that acquired it, and once more if it is given back after all. It costs each of
+	// the two a microsecond. 0, or negative: nobody is told; from 1 ms to 365 days.
+	LeakThreshold time.Duration
+
+	// Trace is told of calls, batches and connections. nil: nobody is.
 	Trace *Trace
 	// Clock is the store's time. nil: time.Now. It must be safe for concurrent use.
 	Clock func() time.Time
 	// Logger gets what no caller can be told: findings about the schema, failures of
-	// background work. nil: nothing is logged. Neither passwords nor session ids are logged.
+	// background work, leaks. nil: nothing is logged. Neither passwords nor session ids are logged.
 	Logger *slog.Logger
 }

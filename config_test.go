@@ -19,10 +19,10 @@ type Config = mysqlsession.Config
 
 func TestZeroConfigHasTheDocumentedDefaults(t *testing.T) {
 	cfg := Config{Database: "app"}.WithDefaults()
-	if cfg.DialFunc == nil || cfg.Clock == nil || cfg.Logger == nil {
+	if cfg.DialFunc == nil || cfg.Clock == nil || cfg.Logger == nil || cfg.Trace == nil {
 		t.Error("a function or the logger is still nil")
 	}
-	cfg.DialFunc, cfg.Clock, cfg.Logger = nil, nil, nil
+	cfg.DialFunc, cfg.Clock, cfg.Logger, cfg.Trace = nil, nil, nil, nil
 	want := Config{
 		Host: "127.0.0.1", Port: 3306, Charset: "ascii", Database: "app",
 		ConnectTimeout: 5 * time.Second, SendTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
@@ -84,9 +84,9 @@ func TestConfigsAtTheirBoundsAreAccepted(t *testing.T) {
 		"zero":                   {},
 		"smallest":               {PoolSize: 1, MaxPacketSize: 1024, StatementCacheCapacity: 1, CleanupBatchSize: 1, MaxConcurrentDials: 1, MinIdleConns: 1, CoalesceMaxRows: 1, CoalesceMaxBytes: 1024, CoalesceMaxLanes: 1},
 		"largest":                {PoolSize: 10_000, MaxPacketSize: 16 << 20, StatementCacheCapacity: 1024, CleanupBatchSize: 10_000, MaxConcurrentDials: 10_000, MinIdleConns: 10_000, CoalesceMaxRows: 128, CoalesceMaxBytes: 16 << 20, CoalesceMaxLanes: 10_000},
-		"shortest":               {ConnectTimeout: time.Millisecond, SendTimeout: time.Millisecond, ReadTimeout: time.Millisecond, LockWaitTimeout: time.Second, KeepaliveTimeout: time.Millisecond, MaxConnLifetime: time.Millisecond, HealthCheckPeriod: time.Millisecond, CleanupInterval: time.Millisecond},
-		"longest":                {ConnectTimeout: oneDay, SendTimeout: oneDay, ReadTimeout: oneDay, LockWaitTimeout: time.Hour, KeepaliveTimeout: 365 * oneDay, MaxConnLifetime: 365 * oneDay, HealthCheckPeriod: 365 * oneDay, CleanupInterval: 365 * oneDay},
-		"switched off":           {SendTimeout: -1, ReadTimeout: -1, KeepaliveTimeout: -1, MaxConnLifetime: -1, CleanupInterval: -1, Backlog: -1},
+		"shortest":               {ConnectTimeout: time.Millisecond, SendTimeout: time.Millisecond, ReadTimeout: time.Millisecond, LockWaitTimeout: time.Second, KeepaliveTimeout: time.Millisecond, MaxConnLifetime: time.Millisecond, HealthCheckPeriod: time.Millisecond, LeakThreshold: time.Millisecond, CleanupInterval: time.Millisecond},
+		"longest":                {ConnectTimeout: oneDay, SendTimeout: oneDay, ReadTimeout: oneDay, LockWaitTimeout: time.Hour, KeepaliveTimeout: 365 * oneDay, MaxConnLifetime: 365 * oneDay, HealthCheckPeriod: 365 * oneDay, LeakThreshold: 365 * oneDay, CleanupInterval: 365 * oneDay},
+		"switched off":           {SendTimeout: -1, ReadTimeout: -1, KeepaliveTimeout: -1, MaxConnLifetime: -1, LeakThreshold: -1, CleanupInterval: -1, Backlog: -1},
 		"no jitter":              {MaxConnLifetimeJitter: -1},
 		"IPv4":                   {Host: "10.0.0.1"},
 		"IPv6":                   {Host: "2001:db8::1"},
@@ -184,6 +184,8 @@ var brokenRules = []struct {
 	{Config{MaxConnLifetimeJitter: time.Minute, MaxConnLifetime: -1}, `MaxConnLifetimeJitter is 1m0s`},
 	{Config{HealthCheckPeriod: -1}, `HealthCheckPeriod is -1ns, must be from 1ms to 8760h0m0s`},
 	{Config{HealthCheckPeriod: 15}, `HealthCheckPeriod is 15ns`},
+	{Config{LeakThreshold: 30}, `LeakThreshold is 30ns, must be from 1ms to 8760h0m0s, or 0 or negative for none`},
+	{Config{LeakThreshold: 365*oneDay + 1}, `LeakThreshold is 8760h`},
 	{Config{MaxConcurrentDials: -1}, `MaxConcurrentDials is -1, must be from 1 to PoolSize, which is 16`},
 	{Config{MaxConcurrentDials: 17}, `MaxConcurrentDials is 17, must be from 1 to PoolSize, which is 16`},
 	{Config{TableName: "a b"}, `TableName is "a b", must be "name" or "database.name"`},
@@ -241,6 +243,7 @@ func TestCopyOfAConfigIsUntouchedByLaterChanges(t *testing.T) {
 	roots := x509.NewCertPool()
 	original := Config{
 		Hosts: []string{"a:1", "b:2"},
+		Trace: &mysqlsession.Trace{},
 		TLSConfig: &tls.Config{
 			ServerName: "a", RootCAs: roots, NextProtos: []string{"x"},
 			Certificates: []tls.Certificate{{}}, CipherSuites: []uint16{1}, CurvePreferences: []tls.CurveID{1},
@@ -249,6 +252,7 @@ func TestCopyOfAConfigIsUntouchedByLaterChanges(t *testing.T) {
 	kept := mysqlsession.CopyConfig(original)
 
 	original.Hosts[0] = "changed"
+	original.Trace.Leak = func(mysqlsession.LeakInfo) {}
 	original.TLSConfig.ServerName = "changed"
 	original.TLSConfig.NextProtos[0] = "changed"
 	original.TLSConfig.Certificates[0].Leaf = &x509.Certificate{}
@@ -258,6 +262,9 @@ func TestCopyOfAConfigIsUntouchedByLaterChanges(t *testing.T) {
 
 	if kept.Hosts[0] != "a:1" {
 		t.Error("Hosts is shared")
+	}
+	if kept.Trace.Leak != nil {
+		t.Error("Trace is shared")
 	}
 	settings := kept.TLSConfig
 	if settings.ServerName != "a" || settings.NextProtos[0] != "x" || settings.Certificates[0].Leaf != nil ||
@@ -289,7 +296,8 @@ func fullConfig() Config {
 		AllowPublicKeyRetrieval: true, ServerPublicKey: "/etc/public.pem",
 		Pool: "main pool & more=1", PoolSize: 30, Backlog: -1, KeepaliveTimeout: 90 * time.Second, MinIdleConns: 2,
 		MaxConnLifetime: time.Hour, MaxConnLifetimeJitter: time.Minute, HealthCheckPeriod: 2 * time.Second, MaxConcurrentDials: 3,
-		TableName: "a.web", TableNameMeta: "a.web_meta", CleanupInterval: 2 * time.Minute, CleanupBatchSize: 100,
+		LeakThreshold: 45 * time.Second,
+		TableName:     "a.web", TableNameMeta: "a.web_meta", CleanupInterval: 2 * time.Minute, CleanupBatchSize: 100,
 		HashKeys: true, Coalesce: mysqlsession.CoalesceOff, CoalesceMaxRows: 32, CoalesceMaxBytes: 1 << 16, CoalesceMaxLanes: 4,
 	}
 	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }

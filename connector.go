@@ -22,6 +22,9 @@ func (p *Pool) construct(ctx context.Context) (*pooled, error) {
 	if life := p.config.MaxConnLifetime; life > 0 {
 		m.expires = time.Now().Add(life - rand.N(max(p.config.MaxConnLifetimeJitter, 0)+1))
 	}
+	if p.config.LeakThreshold > 0 {
+		m.trail = &trail{}
+	}
 	p.stat.opened.Add(1)
 	p.mu.Lock()
 	p.members[m] = struct{}{}
@@ -90,4 +93,5 @@ func (p *Pool) destruct(m *pooled) {
 		p.gate.Unpark() // nobody need wait for a connection that there is not
 	}
 	_ = m.conn.Close() // always nil
+	p.tellDisconnect(m)
 }

@@ -62,6 +62,9 @@ func (cfg Config) withDefaults() Config {
 	cfg.CleanupInterval = cmp.Or(cfg.CleanupInterval, time.Minute)
 	cfg.CleanupBatchSize = cmp.Or(cfg.CleanupBatchSize, 500)
 
+	if cfg.Trace == nil {
+		cfg.Trace = &Trace{}
+	}
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
@@ -88,10 +91,14 @@ func (cfg *Config) place() string {
 }
 
 // copy is a Config that shares no memory that a caller could change later: hosts and
-// TLS settings are copied too, certificate pools included. Hooks, clock and logger are
-// the caller's own.
+// TLS settings are copied too, certificate pools included, and the set of hooks. The hooks
+// themselves, clock and logger are the caller's own.
 func (cfg Config) copy() Config {
 	cfg.Hosts = slices.Clone(cfg.Hosts)
+	if cfg.Trace != nil {
+		hooks := *cfg.Trace
+		cfg.Trace = &hooks
+	}
 	if cfg.TLSConfig == nil {
 		return cfg
 	}

@@ -11,7 +11,8 @@ import (
 // replaced and lives on for its StaleTTL, so touch by the id that is current. Errors:
 // ErrNotFound, ErrInvalidTTL.
 func (s *Store) Touch(ctx context.Context, name, key string, ttl time.Duration) error {
-	return s.end("touch", s.begin(), s.touchSession(ctx, name, key, ttl))
+	ctx, began := s.begin(ctx, "touch")
+	return s.end(ctx, "touch", began, s.touchSession(ctx, name, key, ttl))
 }
 
 func (s *Store) touchSession(ctx context.Context, name, key string, ttl time.Duration) error {
@@ -38,7 +39,8 @@ func (s *Store) touch(ctx context.Context, c *Conn, p *put) error {
 
 // Delete removes a session and its metadata. Deleting what is not there is no error.
 func (s *Store) Delete(ctx context.Context, name, key string) error {
-	return s.end("delete", s.begin(), s.deleteSession(ctx, name, key))
+	ctx, began := s.begin(ctx, "delete")
+	return s.end(ctx, "delete", began, s.deleteSession(ctx, name, key))
 }
 
 func (s *Store) deleteSession(ctx context.Context, name, key string) error {
@@ -52,7 +54,8 @@ func (s *Store) deleteSession(ctx context.Context, name, key string) error {
 // DeleteStored is Delete for an id as ReadMetadata and Each return it. With HashKeys that is
 // the hash of what Get takes; without, there is no difference to Delete.
 func (s *Store) DeleteStored(ctx context.Context, name, storedID string) error {
-	return s.end("delete", s.begin(), s.deleteStored(ctx, name, storedID))
+	ctx, began := s.begin(ctx, "delete")
+	return s.end(ctx, "delete", began, s.deleteStored(ctx, name, storedID))
 }
 
 func (s *Store) deleteStored(ctx context.Context, name, storedID string) error {

@@ -11,9 +11,9 @@ import (
 // not nil. Errors: ErrNotFound; ErrPacketTooLarge for a value that another program stored
 // and that MaxPacketSize does not let through.
 func (s *Store) Get(ctx context.Context, name, key string) ([]byte, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "get")
 	value, err := s.getSession(ctx, name, key)
-	return value, s.end("get", began, err)
+	return value, s.end(ctx, "get", began, err)
 }
 
 func (s *Store) getSession(ctx context.Context, name, key string) ([]byte, error) {
@@ -92,9 +92,9 @@ func (s *Store) tooLargeToRead() error {
 // value over 64 KiB. An id may be given twice. Errors are those of Get. With
 // ErrPacketTooLarge, for values that other programs stored, all others are returned too.
 func (s *Store) GetMany(ctx context.Context, name string, keys []string) (map[string][]byte, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "get many")
 	values, err := s.getSessions(ctx, name, keys)
-	return values, s.end("get many", began, err)
+	return values, s.end(ctx, "get many", began, err)
 }
 
 func (s *Store) getSessions(ctx context.Context, name string, keys []string) (map[string][]byte, error) {

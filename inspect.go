@@ -31,9 +31,9 @@ const countedPage = 10_000
 // session under any name. Where there is no metadata table it belongs to nobody. Errors:
 // ErrNotFound.
 func (s *Store) Inspect(ctx context.Context, key string) (SessionInfo, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "inspect")
 	info, err := s.inspectSession(ctx, key)
-	return info, s.end("inspect", began, err)
+	return info, s.end(ctx, "inspect", began, err)
 }
 
 func (s *Store) inspectSession(ctx context.Context, key string) (SessionInfo, error) {
@@ -108,9 +108,9 @@ func (info *SessionInfo) read(row []wire.Value) error {
 // that have expired and await the clean-up included, sorted by stored id. Of nobody it is
 // empty.
 func (s *Store) InspectSubject(ctx context.Context, audience, subject string) ([]SessionInfo, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "inspect subject")
 	sessions, err := s.inspectSubject(ctx, audience, subject)
-	return sessions, s.end("inspect subject", began, err)
+	return sessions, s.end(ctx, "inspect subject", began, err)
 }
 
 func (s *Store) inspectSubject(ctx context.Context, audience, subject string) ([]SessionInfo, error) {
@@ -163,9 +163,9 @@ type NameCount struct {
 // tables that have no name, and live ones without a value, which nobody can read, are not
 // counted.
 func (s *Store) Count(ctx context.Context) ([]NameCount, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "count")
 	counts, err := s.count(ctx)
-	return counts, s.end("count", began, err)
+	return counts, s.end(ctx, "count", began, err)
 }
 
 func (s *Store) count(ctx context.Context) ([]NameCount, error) {
@@ -214,9 +214,9 @@ func (s *Store) count(ctx context.Context) ([]NameCount, error) {
 // CountExpired is how many sessions Cleanup would remove now. It reads the index on the
 // expiry only, as far as they reach.
 func (s *Store) CountExpired(ctx context.Context) (int64, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "count expired")
 	expired, err := s.countExpired(ctx)
-	return expired, s.end("count expired", began, err)
+	return expired, s.end(ctx, "count expired", began, err)
 }
 
 func (s *Store) countExpired(ctx context.Context) (int64, error) {

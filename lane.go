@@ -21,6 +21,7 @@ type lane struct {
 
 	tasks      []*task // of the batch
 	parameters []wire.Parameter
+	contexts   []context.Context // for the hook
 }
 
 // openLane waits for a connection. The wait is nobody's: each call that it is for has a
@@ -41,7 +42,7 @@ func (s *Store) openLane(ctx context.Context) (coalesce.Lane[task], error) {
 func (l *lane) acquire(ctx context.Context) (err error) {
 	l.member, l.hold, err = l.store.pool.acquire(ctx, false)
 	if err == nil {
-		l.member.since = time.Time{} // many turns in one
+		l.member.turns = true
 	}
 	return err
 }
@@ -88,17 +89,31 @@ func (l *lane) Run(ctx context.Context, calls []*coalesce.Call[task]) {
 	} else {
 		err = l.runTogether(ctx, kind, tasks)
 	}
-	if trace := l.store.config.Trace; trace != nil && trace.Batch != nil {
-		trace.Batch(BatchInfo{
-			Pool: l.store.pool.config.Pool, Operation: operationNames[kind], Calls: len(calls),
-			Wait: began.Sub(since), Duration: time.Since(began), Err: err,
-		})
+	if l.store.config.Trace.Batch != nil {
+		l.tell(operationNames[kind], tasks, began.Sub(since), time.Since(began), err)
 	}
 	for _, call := range calls {
 		call.Err = call.Value.err
 	}
 	clear(tasks)
 	l.tasks = tasks
+}
+
+// tell tells the hook what became of a batch.
+func (l *lane) tell(operation string, tasks []*task, wait, duration time.Duration, err error) {
+	contexts := l.contexts[:0]
+	if l.store.config.Trace.CallStart != nil {
+		for _, t := range tasks {
+			contexts = append(contexts, t.ctx)
+		}
+	}
+	call := l.store.callInfo(operation)
+	l.store.config.Trace.Batch(BatchInfo{
+		Pool: call.Pool, Operation: operation, Database: call.Database, Table: call.Table, System: call.System, Address: call.Address,
+		Calls: len(tasks), Wait: wait, Duration: duration, Contexts: contexts, Err: err,
+	})
+	clear(contexts)
+	l.contexts = contexts
 }
 
 // runTogether does the work of all tasks with as few statements as it takes. It returns

@@ -31,12 +31,12 @@ type layer struct {
 var layers = []layer{
 	{"leaves", []string{
 		"doc.go", "config.go", "defaults.go", "validate.go", "redact.go", "dsn.go", "parameters.go", "tls.go",
-		"errors.go", "servererrors.go", "server.go", "pause.go", "trace.go",
+		"errors.go", "errorkind.go", "servererrors.go", "server.go", "pause.go", "trace.go", "logtrace.go",
 	}, nil},
 	{"connection", []string{
 		"conn.go", "dial.go", "hosts.go", "drain.go", "exchange.go", "prepare.go", "query.go", "transaction.go", "liveness_*.go",
 	}, []string{"leaves"}},
-	{"pool", []string{"pool.go", "poolconn.go", "connector.go", "dialer.go", "poolhosts.go", "poolgroups.go", "stat.go"}, []string{"leaves", "connection"}},
+	{"pool", []string{"pool.go", "poolconn.go", "connector.go", "dialer.go", "poolhosts.go", "poolgroups.go", "poolclose.go", "pooltrace.go", "leak.go", "stat.go"}, []string{"leaves", "connection"}},
 	{"statements", []string{"statements.go", "texts.go"}, []string{"leaves"}},
 	{"input", []string{"input.go"}, []string{"leaves", "connection"}},
 	{"schema", []string{"schema.go", "check.go", "migrate.go", "migrationplan.go"}, []string{"leaves", "connection", "statements", "input"}},
@@ -64,23 +64,23 @@ var importRules = []importRule{
 	{files: []string{"..."}, except: []string{"dial.go"}, never: []string{"github.com/go-mysql-org/go-mysql/..."}},
 	{files: []string{"..."}, except: []string{"pool.go"}, never: []string{"github.com/jackc/puddle/..."}},
 	{files: []string{"*.go"}, never: []string{"database/sql/...", "testing/..."}},
-	{files: []string{"debug/..."}, only: strings.Fields("bytes crypto/sha256 embed encoding/base64 encoding/json errors html/template " +
+	{files: []string{"debug/..."}, only: strings.Fields("bytes context crypto/sha256 embed encoding/base64 encoding/json errors html/template " +
 		"maps math/bits math/rand/v2 net/http net/url path strings sync sync/atomic time " + rootModule)},
 	// What is internal does no I/O, but for what is there for it, and does not look up.
 	{
 		files:  []string{"internal/..."},
-		except: []string{"internal/guard/...", "internal/localserver/...", "internal/dbtest/...", "internal/faultproxy/...", "internal/conformance/...", "internal/benchtable/..."},
+		except: []string{"internal/guard/...", "internal/localserver/...", "internal/dbtest/...", "internal/faultproxy/...", "internal/conformance/...", "internal/sitetest/...", "internal/benchtable/..."},
 		never:  []string{"net/...", "os/..."},
 	},
 	{
 		files:  []string{"internal/..."},
-		except: []string{"internal/dbtest/...", "internal/conformance/..."},
+		except: []string{"internal/dbtest/...", "internal/conformance/...", "internal/sitetest/..."},
 		never:  []string{rootModule},
 	},
 }
 
 // withoutSQL are files that must contain no statement.
-var withoutSQL = []string{"pool.go", "poolconn.go", "connector.go", "dialer.go", "poolhosts.go", "poolgroups.go", "stat.go"}
+var withoutSQL = []string{"pool.go", "poolconn.go", "connector.go", "dialer.go", "poolhosts.go", "poolgroups.go", "poolclose.go", "pooltrace.go", "leak.go", "stat.go"}
 
 // longFunctions are files whose functions are lists of tests.
 var longFunctions = []string{"internal/conformance/..."}

@@ -55,6 +55,7 @@ var parameterTable = []parameter{
 	{"max_conn_lifetime", "MaxConnLifetime", func(c *Config) any { return &c.MaxConnLifetime }},
 	{"max_conn_lifetime_jitter", "MaxConnLifetimeJitter", func(c *Config) any { return &c.MaxConnLifetimeJitter }},
 	{"health_check_period", "HealthCheckPeriod", func(c *Config) any { return &c.HealthCheckPeriod }},
+	{"leak_threshold", "LeakThreshold", func(c *Config) any { return &c.LeakThreshold }},
 	{"max_concurrent_dials", "MaxConcurrentDials", func(c *Config) any { return &c.MaxConcurrentDials }},
 	{"hash_keys", "HashKeys", func(c *Config) any { return &c.HashKeys }},
 	{"coalesce", "Coalesce", func(c *Config) any { return &c.Coalesce }},

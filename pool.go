@@ -50,6 +50,7 @@ type Pool struct {
 	}
 
 	groups poolGroups // of stores whose calls are combined
+	peer   atomic.Pointer[peer]
 
 	// mu guards members and closing; nothing blocks under it.
 	mu      sync.Mutex
@@ -72,9 +73,13 @@ type pooled struct {
 	// hold is odd while somebody has it, and grows with every change: a release that
 	// comes twice, or after the pool has taken the connection back, finds another number.
 	hold  atomic.Uint64
-	since time.Time // when it was acquired; zero: for more than one turn
+	since time.Time // when it was acquired
+	turns bool      // for more than one turn
 	ready time.Time // when it was open: puddle counts from before the dial
 	epoch uint32    // the pool's, when its dial began
+	// reason is why it is being closed; "": the pool is.
+	reason DisconnectReason
+	trail  *trail // of who holds it; nil: nobody wants to know
 }
 
 // NewPool makes a pool. It opens one connection, so that a wrong configuration shows now,
@@ -107,7 +112,8 @@ func newPool(cfg Config) (*Pool, error) {
 		hosts:   newHosts(cfg.endpoints()),
 		members: make(map[*pooled]struct{}),
 	}
-	p.dialer = newDialer(cfg.MaxConcurrentDials, p.open)
+	p.peer.Store(&peer{})
+	p.dialer = newDialer(cfg.MaxConcurrentDials, p.openTold)
 	var err error
 	p.conns, err = puddle.NewPool(&puddle.Config[*pooled]{
 		Constructor: p.construct,
@@ -129,6 +135,9 @@ func (p *Pool) start() {
 	if p.hosts.several() {
 		p.maintained.Go(func() { p.watchHosts(ctx) })
 	}
+	if p.config.LeakThreshold > 0 {
+		p.maintained.Go(func() { p.watchHolders(ctx) })
+	}
 }
 
 // Acquire returns a connection, waiting for one if it must: at most ConnectTimeout
@@ -138,6 +147,14 @@ func (p *Pool) start() {
 // turn. Further errors: ErrClosed, those of Connect when a connection had to be opened, the
 // context's. While no server can be reached it fails at once with ErrUnavailable.
 func (p *Pool) Acquire(ctx context.Context) (*PoolConn, error) {
+	conn, err := p.acquireConn(ctx)
+	if err == nil && conn.member.trail != nil {
+		conn.member.trail.begin(conn.member.since)
+	}
+	return conn, err
+}
+
+func (p *Pool) acquireConn(ctx context.Context) (*PoolConn, error) {
 	m, hold, err := p.acquire(ctx, true)
 	if err != nil {
 		return nil, err
@@ -152,6 +169,22 @@ func (p *Pool) Do(ctx context.Context, fn func(*Conn) error) error {
 	if err != nil {
 		return err
 	}
+	if m.trail != nil {
+		m.trail.begin(m.since)
+	}
+	return p.run(m, hold, fn)
+}
+
+// do is Do for the store, whose work may take long.
+func (p *Pool) do(ctx context.Context, fn func(*Conn) error) error {
+	m, hold, err := p.acquire(ctx, true)
+	if err != nil {
+		return err
+	}
+	return p.run(m, hold, fn)
+}
+
+func (p *Pool) run(m *pooled, hold uint64, fn func(*Conn) error) error {
 	done := false
 	defer func() {
 		if !done {
@@ -159,7 +192,7 @@ func (p *Pool) Do(ctx context.Context, fn func(*Conn) error) error {
 		}
 		p.release(m, hold)
 	}()
-	err = fn(m.conn)
+	err := fn(m.conn)
 	done = true
 	return err
 }
@@ -168,29 +201,41 @@ func (p *Pool) Do(ctx context.Context, fn func(*Conn) error) error {
 // not counted as waiting.
 func (p *Pool) acquire(ctx context.Context, counted bool) (*pooled, uint64, error) {
 	began := time.Now()
-	waited, err := p.gate.Enter(ctx, p.config.ConnectTimeout, counted)
+	m, waited, err := p.obtain(ctx, began, counted)
 	if err != nil {
-		return nil, 0, gateError(ctx, err)
+		p.tellAcquire(began, time.Time{}, waited, err)
+		return nil, 0, err
+	}
+	m.since, m.turns = time.Now(), false
+	p.stat.acquired.Add(1)
+	p.stat.acquireNanos.Add(int64(m.since.Sub(began)))
+	p.held.Add(1)
+	hold := m.hold.Add(1)
+	p.tellAcquire(began, m.since, waited, nil)
+	return m, hold, nil
+}
+
+// obtain waits for a turn, and takes a connection.
+func (p *Pool) obtain(ctx context.Context, began time.Time, counted bool) (m *pooled, waited bool, err error) {
+	waited, err = p.gate.Enter(ctx, p.config.ConnectTimeout, counted)
+	if err != nil {
+		return nil, waited, gateError(ctx, err)
 	}
 	for {
 		left := p.config.ConnectTimeout - time.Since(began)
 		m, err := p.takeWithin(ctx, left, waited)
 		if err == nil {
-			p.stat.acquired.Add(1)
-			m.since = time.Now()
-			p.stat.acquireNanos.Add(int64(m.since.Sub(began)))
-			p.held.Add(1)
-			return m, m.hold.Add(1), nil
+			return m, waited, nil
 		}
 		var none *noConnError
 		if !errors.As(err, &none) || !p.serves() {
 			p.gate.Leave(0)
-			return nil, 0, err
+			return nil, waited, err
 		}
 		// The server takes no more connections than there are. One of those will do.
 		left = p.config.ConnectTimeout - time.Since(began)
 		if err := p.gate.Park(ctx, left, p.unparkLater); err != nil {
-			return nil, 0, gateError(ctx, err)
+			return nil, true, gateError(ctx, err)
 		}
 		waited = true
 	}
@@ -254,17 +299,32 @@ func (p *Pool) fit(m *pooled) bool {
 	idle := min(m.home.IdleDuration(), time.Since(m.ready))
 	switch {
 	case m.epoch != p.epoch.Load(), p.misplaced(m):
-		p.stat.dead.Add(1)
+		p.condemn(m, DisconnectDead)
 	case p.config.KeepaliveTimeout > 0 && idle > p.config.KeepaliveTimeout:
-		p.stat.maxIdle.Add(1)
+		p.condemn(m, DisconnectMaxIdle)
 	case m.expired():
-		p.stat.maxLifetime.Add(1)
+		p.condemn(m, DisconnectMaxLifetime)
 	case (idle > peekAfter || p.suspicious()) && !m.conn.alive():
-		p.stat.dead.Add(1)
+		p.condemn(m, DisconnectDead)
 	default:
 		return true
 	}
 	return false
+}
+
+// condemn says why a connection is about to be closed, and counts that.
+func (p *Pool) condemn(m *pooled, reason DisconnectReason) {
+	m.reason = reason
+	switch reason {
+	case DisconnectMaxIdle:
+		p.stat.maxIdle.Add(1)
+	case DisconnectMaxLifetime:
+		p.stat.maxLifetime.Add(1)
+	case DisconnectDead:
+		p.stat.dead.Add(1)
+	case DisconnectBroken:
+		p.stat.broken.Add(1)
+	}
 }
 
 // suspicious reports whether a connection was lost just now: others may be dead too.
@@ -289,6 +349,7 @@ func (m *pooled) letGo(hold uint64) bool { return m.hold.CompareAndSwap(hold, ho
 // the reply had come, that is read first, in the background: a login costs more.
 func (p *Pool) takeBack(m *pooled) {
 	p.held.Add(-1)
+	p.tellRelease(m)
 	if !m.conn.draining() {
 		p.putBack(m)
 		return
@@ -304,20 +365,20 @@ func (p *Pool) takeBack(m *pooled) {
 
 func (p *Pool) putBack(m *pooled) {
 	var held time.Duration
-	if !m.since.IsZero() && m.conn.reusable() { // how long it takes to fail says nothing of the next turn
+	if !m.turns && m.conn.reusable() { // how long it takes to fail says nothing of the next turn
 		held = time.Since(m.since)
 	}
 	switch {
 	case !m.conn.reusable():
 		p.judge(m)
 		p.lost.Store(int64(time.Since(p.began)))
-		p.stat.broken.Add(1)
+		p.condemn(m, DisconnectBroken)
 		m.home.Destroy()
 	case m.expired():
-		p.stat.maxLifetime.Add(1)
+		p.condemn(m, DisconnectMaxLifetime)
 		m.home.Destroy()
 	case m.epoch != p.epoch.Load(), p.misplaced(m):
-		p.stat.dead.Add(1)
+		p.condemn(m, DisconnectDead)
 		m.home.Destroy()
 	default:
 		p.idle.Add(1)
@@ -419,63 +480,6 @@ func (p *Pool) fill(ctx context.Context) {
 			p.config.Logger.LogAttrs(ctx, slog.LevelWarn, "mysqlsession: opening an idle connection failed",
 				slog.String("pool", p.config.Pool), slog.String("error", err.Error()))
 			return
-		}
-	}
-}
-
-// Close ends the pool. Those who wait get ErrClosed at once. Acquired connections have 5 s
-// to be released, then they are aborted: calls on them fail. Close returns when all
-// connections are closed; closing again waits for the same and returns nil.
-func (p *Pool) Close() error {
-	p.mu.Lock()
-	first := p.closing == nil
-	if first {
-		p.closing = make(chan struct{})
-	}
-	closing := p.closing
-	p.mu.Unlock()
-	if !first {
-		<-closing
-		return nil
-	}
-	defer close(closing)
-	p.gate.Close()
-	p.groups.refuse(ErrClosed)
-	p.stop()
-	p.maintained.Wait()
-	gone := make(chan struct{})
-	go func() {
-		p.conns.Close()
-		close(gone)
-	}()
-	wait := time.NewTimer(closeGrace)
-	defer wait.Stop()
-	for {
-		select {
-		case <-gone:
-			return nil
-		case <-wait.C:
-			p.abortAcquired()
-			// Somebody may have been between taking a connection and being its holder.
-			wait.Reset(abortAgain)
-		}
-	}
-}
-
-// abortAcquired takes the connections that are still out away from their holders.
-func (p *Pool) abortAcquired() {
-	p.mu.Lock()
-	var out []*pooled
-	for m := range p.members {
-		out = append(out, m)
-	}
-	p.mu.Unlock()
-	for _, m := range out {
-		hold := m.hold.Load()
-		if hold%2 == 1 && m.letGo(hold) {
-			p.held.Add(-1)
-			m.conn.abort()
-			m.home.Destroy()
 		}
 	}
 }

@@ -18,7 +18,8 @@ import (
 // Errors: ErrValueTooLarge over MaxPacketSize - 4 bytes, or what column and server take;
 // ErrInvalidTTL; ErrInvalidOptions; ErrTextColumn; with MustExist ErrNotFound.
 func (s *Store) Set(ctx context.Context, name, key string, value []byte, ttl time.Duration, opts *SetOptions) error {
-	return s.end("set", s.begin(), s.setSession(ctx, name, key, value, ttl, opts))
+	ctx, began := s.begin(ctx, "set")
+	return s.end(ctx, "set", began, s.setSession(ctx, name, key, value, ttl, opts))
 }
 
 func (s *Store) setSession(ctx context.Context, name, key string, value []byte, ttl time.Duration, opts *SetOptions) error {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type Store struct {
 	pool    *Pool
 	owned   bool    // Close closes the pool too
 	config  *Config // behind a pointer, where fmt does not print its password
+	place   place
 	tables  tables
 	texts   texts
 	shape   atomic.Pointer[schema] // nil: to be read
@@ -114,7 +116,7 @@ func NewStore(pool *Pool, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	cfg = cfg.copy().withDefaults()
-	s := &Store{pool: pool, config: &cfg}
+	s := &Store{pool: pool, config: &cfg, place: placeOf(&cfg)}
 	s.tables = tables{sessions: quoteTable(cfg.TableName), metadata: quoteTable(cfg.TableNameMeta)}
 	s.texts = newTexts(s.tables, s.largestValue())
 	// Where nobody may wait there is nothing to combine, and lanes would grow no more.
@@ -128,6 +130,16 @@ func NewStore(pool *Pool, cfg Config) (*Store, error) {
 		s.finished.Go(func() { s.cleanInBackground(ctx) })
 	}
 	return s, nil
+}
+
+// place is where the sessions are, for hooks.
+type place struct{ database, table string }
+
+func placeOf(cfg *Config) place {
+	if database, table, qualified := strings.Cut(cfg.TableName, "."); qualified {
+		return place{database, table}
+	}
+	return place{cfg.Database, cfg.TableName}
 }
 
 // Pool is the store's pool.
@@ -366,7 +378,7 @@ func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 		return nil, ErrClosed
 	}
 	var list []Finding
-	err := s.pool.Do(ctx, func(c *Conn) (err error) {
+	err := s.pool.do(ctx, func(c *Conn) (err error) {
 		list, err = findings(ctx, c, s.config.TableName, s.config.TableNameMeta, s.largestValue())
 		return err
 	})
@@ -378,7 +390,7 @@ func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 
 // announce tells the hook and the logger what a migration is about to do.
 func (s *Store) announce(next step) {
-	if s.config.Trace != nil && s.config.Trace.Migration != nil {
+	if s.config.Trace.Migration != nil {
 		s.config.Trace.Migration(next.public())
 	}
 	s.config.Logger.LogAttrs(context.Background(), slog.LevelInfo, "mysqlsession: migration",
@@ -394,7 +406,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.pool.acquireConn(ctx) // not Acquire: to hold it for hours is no leak
 	if err != nil {
 		return s.failure("migrate", err)
 	}
@@ -415,7 +427,7 @@ func (s *Store) MigrationPlan(ctx context.Context) ([]MigrationStep, error) {
 		return nil, ErrClosed
 	}
 	var plan []MigrationStep
-	err := s.pool.Do(ctx, func(c *Conn) (err error) {
+	err := s.pool.do(ctx, func(c *Conn) (err error) {
 		plan, err = migrationScript(ctx, c, s.config, s.pool.config)
 		return err
 	})

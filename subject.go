@@ -14,9 +14,9 @@ const pageSize = 500
 // ReadMetadata returns a subject's live sessions under that audience: expiry by id. Of
 // nobody it is an empty map and no error. Each page of 500 comes from one moment.
 func (s *Store) ReadMetadata(ctx context.Context, name, audience, subject string) (map[string]time.Time, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "read metadata")
 	sessions, err := s.readSubject(ctx, name, audience, subject)
-	return sessions, s.end("read metadata", began, err)
+	return sessions, s.end(ctx, "read metadata", began, err)
 }
 
 func (s *Store) readSubject(ctx context.Context, name, audience, subject string) (map[string]time.Time, error) {
@@ -44,9 +44,9 @@ func (s *Store) readSubject(ctx context.Context, name, audience, subject string)
 // CountSubject is how many live sessions a subject has under that audience: as many as
 // ReadMetadata returns, at one moment and in one round trip. Of nobody it is 0.
 func (s *Store) CountSubject(ctx context.Context, name, audience, subject string) (int64, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "count subject")
 	live, err := s.countSubject(ctx, name, audience, subject)
-	return live, s.end("count subject", began, err)
+	return live, s.end(ctx, "count subject", began, err)
 }
 
 func (s *Store) countSubject(ctx context.Context, name, audience, subject string) (live int64, err error) {
@@ -86,10 +86,10 @@ func subjectParameters(name string, m Metadata, now int64) []wire.Parameter {
 // had expired and awaited the clean-up go too, uncounted. A session that is stored
 // meanwhile stays.
 func (s *Store) DeleteSubject(ctx context.Context, name, audience, subject string) (int64, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "delete subject")
 	q := subjectQuery{name: name, audience: audience, subject: subject}
 	deleted, err := s.endSubject(ctx, "delete subject", q, q.check())
-	return deleted, s.end("delete subject", began, err)
+	return deleted, s.end(ctx, "delete subject", began, err)
 }
 
 // DeleteOthers is DeleteSubject of all sessions but one: a subject is logged out everywhere
@@ -97,14 +97,14 @@ func (s *Store) DeleteSubject(ctx context.Context, name, audience, subject strin
 // what lives on for its StaleTTL goes with the others. Is key nobody's, or another
 // subject's, nothing is spared.
 func (s *Store) DeleteOthers(ctx context.Context, name, audience, subject, key string) (int64, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "delete others")
 	q := subjectQuery{name: name, audience: audience, subject: subject}
 	err := q.check()
 	if err == nil {
 		q.spared, err = s.stored(name, key)
 	}
 	deleted, err := s.endSubject(ctx, "delete others", q, err)
-	return deleted, s.end("delete others", began, err)
+	return deleted, s.end(ctx, "delete others", began, err)
 }
 
 func (s *Store) endSubject(ctx context.Context, operation string, q subjectQuery, invalid error) (deleted int64, err error) {

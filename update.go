@@ -25,7 +25,8 @@ const (
 //
 // Errors: ErrNotFound, ErrConflict after 32 attempts, those of Get and Set.
 func (s *Store) Update(ctx context.Context, name, key string, ttl time.Duration, fn func(old []byte) ([]byte, error)) error {
-	return s.end("update", s.begin(), s.updateSession(ctx, name, key, ttl, fn))
+	ctx, began := s.begin(ctx, "update")
+	return s.end(ctx, "update", began, s.updateSession(ctx, name, key, ttl, fn))
 }
 
 func (s *Store) updateSession(ctx context.Context, name, key string, ttl time.Duration, fn func(old []byte) ([]byte, error)) error {

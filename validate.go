@@ -86,6 +86,7 @@ func (cfg *Config) brokenRule() *rule {
 		limit("MaxConnLifetime", c.MaxConnLifetime, longestPeriod),
 		{"MaxConnLifetimeJitter", c.MaxConnLifetimeJitter, c.MaxConnLifetimeJitter < 0 || c.MaxConnLifetimeJitter < c.MaxConnLifetime, fmt.Sprintf("negative, for none, or less than MaxConnLifetime, which is %v", c.MaxConnLifetime)},
 		between("HealthCheckPeriod", c.HealthCheckPeriod, time.Millisecond, longestPeriod),
+		{"LeakThreshold", c.LeakThreshold, c.LeakThreshold <= 0 || c.LeakThreshold >= time.Millisecond && c.LeakThreshold <= longestPeriod, fmt.Sprintf("from %v to %v, or 0 or negative for none", time.Millisecond, longestPeriod)},
 		{"MaxConcurrentDials", c.MaxConcurrentDials, c.MaxConcurrentDials >= 1 && c.MaxConcurrentDials <= c.PoolSize, fmt.Sprintf("from 1 to PoolSize, which is %d", c.PoolSize)},
 
 		{"TableName", c.TableName, validTableName(c.TableName), `"name" or "database.name", each 1 to 64 letters, digits, "_" and "$"`},

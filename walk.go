@@ -17,7 +17,8 @@ const eachBatch = 16
 // ends the walk and is returned as it is. Sessions whose value is too large to read, which
 // other programs can store, are passed over: ErrPacketTooLarge, when all others were seen.
 func (s *Store) Each(ctx context.Context, name string, fn func(key string, value []byte, expires time.Time) error) error {
-	return s.end("each", s.begin(), s.eachSession(ctx, name, fn))
+	ctx, began := s.begin(ctx, "each")
+	return s.end(ctx, "each", began, s.eachSession(ctx, name, fn))
 }
 
 func (s *Store) eachSession(ctx context.Context, name string, fn func(key string, value []byte, expires time.Time) error) error {
@@ -60,9 +61,9 @@ func (s *Store) eachSession(ctx context.Context, name string, fn func(key string
 // and returns how many. It goes in steps of 500, each all or nothing; after an error the
 // count says how many are gone. Sessions that are stored meanwhile may stay.
 func (s *Store) DeleteAll(ctx context.Context, name string) (int64, error) {
-	began := s.begin()
+	ctx, began := s.begin(ctx, "delete all")
 	total, err := s.deleteSessions(ctx, name)
-	return total, s.end("delete all", began, err)
+	return total, s.end(ctx, "delete all", began, err)
 }
 
 func (s *Store) deleteSessions(ctx context.Context, name string) (int64, error) {

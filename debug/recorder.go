@@ -1,6 +1,7 @@
 package debug
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"sync"
@@ -44,41 +45,11 @@ func NewRecorder() *Recorder {
 // Trace is what to set in Config so that the recorder is told. Others that want to be told
 // as well are given to it; any of them may be nil.
 func (r *Recorder) Trace(others ...*mysqlsession.Trace) *mysqlsession.Trace {
-	call, batch := []func(mysqlsession.CallInfo){r.call}, []func(mysqlsession.BatchInfo){r.batch}
-	var migration []func(mysqlsession.MigrationStep)
-	for _, other := range others {
-		if other == nil {
-			continue
-		}
-		if other.Call != nil {
-			call = append(call, other.Call)
-		}
-		if other.Batch != nil {
-			batch = append(batch, other.Batch)
-		}
-		if other.Migration != nil {
-			migration = append(migration, other.Migration)
-		}
-	}
-	return &mysqlsession.Trace{Call: all(call), Batch: all(batch), Migration: all(migration)}
+	own := &mysqlsession.Trace{Call: r.call, Batch: r.batch}
+	return mysqlsession.JoinTraces(own, mysqlsession.JoinTraces(others...))
 }
 
-// all calls each hook, in order; nil if there is none.
-func all[Info any](hooks []func(Info)) func(Info) {
-	switch len(hooks) {
-	case 0:
-		return nil
-	case 1:
-		return hooks[0]
-	}
-	return func(info Info) {
-		for _, hook := range hooks {
-			hook(info)
-		}
-	}
-}
-
-func (r *Recorder) call(info mysqlsession.CallInfo) {
+func (r *Recorder) call(_ context.Context, info mysqlsession.CallInfo) {
 	s := r.of(info.Pool)
 	switch {
 	case s == nil:

@@ -1,6 +1,7 @@
 package debug
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -39,7 +40,7 @@ func TestDurationsBeyondTheBucketsAreInTheOutermost(t *testing.T) {
 // tell has the recorder told of calls of a pool, each of a millisecond.
 func tell(trace *mysqlsession.Trace, pool string, times int, err error) {
 	for range times {
-		trace.Call(mysqlsession.CallInfo{Pool: pool, Operation: "get", Duration: time.Millisecond, Err: err})
+		trace.Call(context.Background(), mysqlsession.CallInfo{Pool: pool, Operation: "get", Duration: time.Millisecond, Err: err})
 	}
 }
 
@@ -70,8 +71,8 @@ func TestCallsAreCountedByHowTheyEndAndByPool(t *testing.T) {
 
 func TestARecorderLeavesRoomForOtherHooks(t *testing.T) {
 	var calls, batches int
-	own := &mysqlsession.Trace{Call: func(mysqlsession.CallInfo) { calls++ }}
-	another := &mysqlsession.Trace{Call: func(mysqlsession.CallInfo) { calls++ }, Batch: func(mysqlsession.BatchInfo) { batches++ }}
+	own := &mysqlsession.Trace{Call: func(context.Context, mysqlsession.CallInfo) { calls++ }}
+	another := &mysqlsession.Trace{Call: func(context.Context, mysqlsession.CallInfo) { calls++ }, Batch: func(mysqlsession.BatchInfo) { batches++ }}
 	r := NewRecorder()
 	trace := r.Trace(own, nil, another)
 	tell(trace, "a", 1, nil)
@@ -88,14 +89,18 @@ func TestARecorderPassesOnEveryHookThatThereIs(t *testing.T) {
 	called := map[string]int{}
 	hooks := reflect.ValueOf(own).Elem()
 	for field, hook := range hooks.Fields() {
-		hook.Set(reflect.MakeFunc(field.Type, func([]reflect.Value) []reflect.Value {
+		hook.Set(reflect.MakeFunc(field.Type, func(arguments []reflect.Value) []reflect.Value {
 			called[field.Name]++
-			return nil
+			return arguments[:field.Type.NumOut()]
 		}))
 	}
 	for field, hook := range reflect.ValueOf(NewRecorder().Trace(own, own)).Elem().Fields() {
 		require.False(t, hook.IsNil(), field.Name)
-		hook.Call([]reflect.Value{reflect.Zero(field.Type.In(0))})
+		var arguments []reflect.Value
+		for argument := range field.Type.Ins() {
+			arguments = append(arguments, reflect.Zero(argument))
+		}
+		hook.Call(arguments)
 		require.Equal(t, 2, called[field.Name], field.Name)
 	}
 }
@@ -140,7 +145,7 @@ func BenchmarkRecordingACall(b *testing.B) {
 	trace := NewRecorder().Trace()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
-			trace.Call(mysqlsession.CallInfo{Pool: "pool", Duration: time.Millisecond})
+			trace.Call(context.Background(), mysqlsession.CallInfo{Pool: "pool", Duration: time.Millisecond})
 		}
 	})
 }

@@ -38,7 +38,7 @@ func newLoad(t *testing.T, server dbtest.Server) *watched {
 	w.admin = server.AdminIn(t, config.Database)
 	config.TableName, config.TableNameMeta = "some_load", "some_load_meta"
 	config.Trace = &mysqlsession.Trace{
-		Call: func(info mysqlsession.CallInfo) {
+		Call: func(_ context.Context, info mysqlsession.CallInfo) {
 			if info.Operation == "set" {
 				w.writes.Add(1)
 			}
