@@ -2,6 +2,7 @@ package mysqlsession
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -79,8 +80,8 @@ func turnKey(name string, m Metadata) string {
 // turnRequest waits until no other Set with a limit is at the subject, and keeps them
 // waiting until this transaction ends. Two that sign a subject in at the same time do not
 // see one another's sessions, and a subject that is new has no row that could be locked. So
-// both store the same row, a session that has expired. In a cluster of several writers it
-// makes the two conflict there.
+// both store the same row, a session that has expired. In a cluster of several writers that
+// makes the two conflict, but only if it changes the row each time: hence the value.
 //
 // Behind the COMMIT the row is deleted unless somebody has it locked, or waits to: when
 // InnoDB removes a row, it gives all that wait to store it a lock on the gap, with which
@@ -89,7 +90,7 @@ func turnKey(name string, m Metadata) string {
 func (s *Store) turnRequest(c *Conn, p *put, key string) request {
 	return request{
 		statement:  s.texts.upsertSessions[dialect(c.server.rowAlias())].of(1),
-		parameters: []wire.Parameter{wire.Text(key), wire.Text(p.name), wire.Bytes(nil), wire.Int(max(p.now-1, 1))},
+		parameters: []wire.Parameter{wire.Text(key), wire.Text(p.name), wire.Text(rand.Text()), wire.Int(max(p.now-1, 1))},
 	}
 }
 
