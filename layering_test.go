@@ -41,7 +41,7 @@ var layers = []layer{
 	{"input", []string{"input.go"}, []string{"leaves", "connection"}},
 	{"schema", []string{"schema.go", "check.go", "migrate.go", "migrationplan.go"}, []string{"leaves", "connection", "statements", "input"}},
 	{"store", []string{
-		"store.go", "call.go", "lane.go", "batch.go", "batchtransaction.go", "get.go", "set.go", "update.go", "expire.go", "subject.go", "walk.go", "cleanup.go", "inspect.go",
+		"store.go", "call.go", "lane.go", "batch.go", "batchtransaction.go", "get.go", "set.go", "limit.go", "update.go", "expire.go", "subject.go", "walk.go", "cleanup.go", "inspect.go",
 	}, []string{"leaves", "connection", "pool", "statements", "input", "schema"}},
 }
 
