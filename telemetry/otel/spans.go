@@ -12,8 +12,13 @@ import (
 )
 
 // startSpan begins a call's span. It is kept under a key of its own, as other hooks may put
-// spans of theirs into the context.
+// spans of theirs into the context. A call of a request whose own span is dropped has none,
+// whatever the sampler would say: to ask it costs more than all else here, and a call's
+// span without its request's is an orphan.
 func (t *Telemetry) startSpan(ctx context.Context, info mysqlsession.CallInfo) context.Context {
+	if parent := trace.SpanFromContext(ctx); !parent.IsRecording() && parent.SpanContext().IsValid() && !parent.SpanContext().IsSampled() {
+		return ctx
+	}
 	c := t.calls.Of(keyOf(&info), newCall)
 	inSpan, span := t.tracer.Start(ctx, c.spanName, c.start...)
 	if !span.IsRecording() {

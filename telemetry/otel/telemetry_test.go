@@ -345,6 +345,20 @@ func TestSpansThatAreNotSampledAndSpansOfOthersAreLeftAlone(t *testing.T) {
 	})
 }
 
+func TestACallOfARequestThatIsNotSampledHasNoSpan(t *testing.T) {
+	c := newCapture(t)
+	hooks := c.Trace()
+	dropped := trace.ContextWithRemoteSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}}))
+	info := mysqlsession.CallInfo{Operation: "get", Table: "sessions"}
+	ctx := hooks.CallStart(dropped, info)
+	require.Equal(t, dropped, ctx)
+	hooks.Call(ctx, info)
+	hooks.Batch(mysqlsession.BatchInfo{Operation: "get", Calls: 1, Contexts: []context.Context{ctx}})
+	require.Empty(t, c.ended(t))
+	require.Zero(t, testing.AllocsPerRun(100, func() { hooks.Call(hooks.CallStart(dropped, info), info) }), "nor does it cost memory")
+	require.Len(t, counts(t, c.collect(t)["db.client.operation.duration"]), 1, "but it is measured")
+}
+
 func TestNothingIsDoneForProvidersThatGoNowhere(t *testing.T) {
 	silent, err := mysqlsessionotel.New(mysqlsessionotel.Options{MeterProvider: metricnoop.NewMeterProvider(), TracerProvider: tracenoop.NewTracerProvider()})
 	require.NoError(t, err)
