@@ -129,6 +129,10 @@ func placeOf(cfg *Config) place {
 // Pool is the store's pool.
 func (s *Store) Pool() *Pool { return s.pool }
 
+// HashKeys reports whether the table holds hashes in place of ids, as Config.HashKeys says:
+// then what Each and ReadMetadata return is for DeleteStored, and opens no session.
+func (s *Store) HashKeys() bool { return s.config.HashKeys }
+
 // Close ends the background work, waits for it, and closes the pool if Open made it. Calls
 // that wait to be combined get ErrClosed at once; batches that are being run have 5 s to
 // end. Closing again waits for the same and returns nil.
