@@ -71,12 +71,12 @@ var importRules = []importRule{
 	// What is internal does no I/O, but for what is there for it, and does not look up.
 	{
 		files:  []string{"internal/..."},
-		except: []string{"internal/guard/...", "internal/localserver/...", "internal/dbtest/...", "internal/faultproxy/...", "internal/conformance/...", "internal/sitetest/...", "internal/benchtable/..."},
+		except: []string{"internal/guard/...", "internal/localserver/...", "internal/dbtest/...", "internal/faultproxy/...", "internal/conformance/...", "internal/sitetest/...", "internal/telemetrytest/...", "internal/benchtable/..."},
 		never:  []string{"net/...", "os/..."},
 	},
 	{
 		files:  []string{"internal/..."},
-		except: []string{"internal/dbtest/...", "internal/conformance/...", "internal/sitetest/..."},
+		except: []string{"internal/dbtest/...", "internal/conformance/...", "internal/sitetest/...", "internal/telemetrytest/..."},
 		never:  []string{rootModule},
 	},
 }

@@ -10,6 +10,7 @@ type Stat struct {
 	Pool string
 
 	MaxConns          int // PoolSize
+	MinIdleConns      int // MinIdleConns
 	TotalConns        int // all, those being opened or closed included
 	IdleConns         int // that nobody has
 	AcquiredConns     int // that callers have
@@ -68,6 +69,7 @@ func (p *Pool) Stat() Stat {
 	return Stat{
 		Pool:                    p.config.Pool,
 		MaxConns:                p.config.PoolSize,
+		MinIdleConns:            p.config.MinIdleConns,
 		TotalConns:              int(conns.TotalResources()),
 		IdleConns:               int(conns.IdleResources()),
 		AcquiredConns:           int(p.held.Load()),

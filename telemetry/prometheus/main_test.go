@@ -1,0 +1,9 @@
+package mysqlsessionprom_test
+
+import (
+	"testing"
+
+	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
