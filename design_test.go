@@ -18,7 +18,7 @@ import (
 // they start is theirs to say.
 var notOfTheLibrary = []string{
 	"cmd/...", "examples/...", "internal/benchtable/...", "internal/clusters/...", "internal/conformance/...", "internal/dbtest/...",
-	"internal/faultproxy/...", "internal/localserver/...", "internal/paired/...", "internal/sitetest/...",
+	"internal/faultproxy/...", "internal/localserver/...", "internal/paired/...", "internal/sitetest/...", "internal/telemetrytest/...",
 }
 
 // outsideWords are names in DESIGN.md of what this repository does not declare.
