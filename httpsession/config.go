@@ -34,6 +34,10 @@ type Config struct {
 	// bytes.
 	Audience string
 
+	// MaxPerSubject is how many sessions a subject may have: a sign-in ends those beyond it
+	// that would expire first. 0: any number.
+	MaxPerSubject int
+
 	// IdleTimeout is how long a session lives after its last request, at most; it may be
 	// TouchInterval less. From 1s; 0: 30 minutes.
 	IdleTimeout time.Duration
@@ -140,6 +144,7 @@ func (cfg *Config) validate() error {
 		{"SameSite", cfg.SameSite, cfg.SameSite != http.SameSiteNoneMode || !cfg.Insecure, "Lax or Strict with Insecure"},
 		{"Name", cfg.Name, len(cfg.Name) <= longestName, fmt.Sprintf("at most %d bytes", longestName)},
 		{"Audience", cfg.Audience, len(cfg.Audience) <= longestText, fmt.Sprintf("at most %d bytes", longestText)},
+		{"MaxPerSubject", cfg.MaxPerSubject, cfg.MaxPerSubject >= 0, "at least 0"},
 		{"IdleTimeout", cfg.IdleTimeout, cfg.IdleTimeout >= time.Second, "at least 1s"},
 		{"Lifetime", cfg.Lifetime, cfg.Lifetime < 0 || cfg.Lifetime >= cfg.IdleTimeout, fmt.Sprintf("negative, for none, or at least IdleTimeout, which is %v", cfg.IdleTimeout)},
 		{"RememberLifetime", cfg.RememberLifetime, cfg.RememberLifetime >= time.Second && cfg.RememberLifetime <= longestKept, fmt.Sprintf("from 1s to %v", longestKept)},

@@ -419,3 +419,31 @@ func TestReadingASessionOfAnotherVersionDoesNotWriteIt(t *testing.T) {
 		assert.Equal(t, calls{"get": 1, "set": 1}, s.called())
 	})
 }
+
+func TestASubjectHasNoMoreSessionsThanItMay(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		signIn := func(user string) *browser {
+			b := s.browser()
+			b.does(func(s *session) { s.SignIn(user) })
+			return b
+		}
+		is := func(user string, b *browser) {
+			t.Helper()
+			_, subject := b.sees()
+			assert.Equal(t, user, subject)
+		}
+		grace, first := signIn("grace"), signIn("ada")
+		s.pass(time.Minute)
+		second := signIn("ada")
+		s.pass(time.Minute)
+		second.does(func(s *session) { s.Rotate() }) // is no sign-in
+		second.does(func(s *session) { s.SignIn("ada") })
+		is("ada", first) // and so lives on, longer than the second
+		s.pass(time.Minute)
+		third := signIn("ada")
+		is("ada", first)
+		is("", second)
+		is("ada", third)
+		is("grace", grace)
+	}, func(cfg *httpsession.Config) { cfg.MaxPerSubject = 2 })
+}

@@ -117,6 +117,9 @@ func (s *Session[T]) create(ctx context.Context, now time.Time, encoded []byte) 
 	if s.content.Subject != "" {
 		opts.Metadata = []mysqlsession.Metadata{{Audience: cfg.Audience, Subject: s.content.Subject}}
 	}
+	if s.signedIn {
+		opts.MaxPerSubject = cfg.MaxPerSubject
+	}
 	id, ttl, err := newID(), s.ttl(now), mysqlsession.ErrNotFound
 	if ttl > 0 {
 		err = s.manager.store.Set(ctx, cfg.Name, id, encoded, ttl, &opts)

@@ -66,6 +66,10 @@ type SessionOptions struct {
 	// each save, which then takes two round trips. It must not change the values, and may be
 	// called by many at once. nil: none.
 	Metadata func(values map[any]any) []mysqlsession.Metadata
+	// MaxPerSubject is how many live sessions each subject of Metadata may have: the first save
+	// under an id, as after Regenerate, ends those beyond it that would expire first. 0: any
+	// number. Without Metadata it does nothing; negative, saves fail with ErrInvalidOptions.
+	MaxPerSubject int
 }
 
 // NewSessionsWithOptions is NewSessions with options. With Metadata, Set takes only what
@@ -132,6 +136,9 @@ func (s *Storage) SetWithContext(ctx context.Context, key string, value []byte, 
 	var err error
 	if opts.Metadata, err = s.metadata(value); err != nil {
 		return err
+	}
+	if !opts.MustExist && len(opts.Metadata) > 0 {
+		opts.MaxPerSubject = s.options.MaxPerSubject
 	}
 	err = s.store.Set(ctx, s.name, id, value, cmp.Or(exp, forever), opts)
 	if exp == 0 && errors.Is(err, mysqlsession.ErrInvalidTTL) {

@@ -1,6 +1,8 @@
 package fiberstorage_test
 
 import (
+	"bytes"
+	"encoding/gob"
 	"net/http"
 	"testing"
 	"time"
@@ -9,6 +11,8 @@ import (
 	"github.com/gofiber/fiber/v3/middleware/session"
 	"github.com/stretchr/testify/require"
 
+	"github.com/mysqlsession/mysqlsession"
+	fiberstorage "github.com/mysqlsession/mysqlsession/adapters/fiber"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
 )
 
@@ -54,5 +58,43 @@ func TestWhatIsNoSessionHasNoMetadata(t *testing.T) {
 		storage := newSessionsOfUsers(store)
 		require.ErrorContains(t, storage.Set("id", []byte("no gob"), time.Hour), "decoding a session")
 		isGone(t, storage, "id")
+	})
+}
+
+func TestASubjectHasNoMoreSessionsThanItMay(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		store, _ := openStore(t, server, nil)
+		storage := fiberstorage.NewSessionsWithOptions(store, "session", fiberstorage.SessionOptions{
+			Metadata: func(values map[any]any) []mysqlsession.Metadata {
+				user, _ := values["user"].(string)
+				if user == "" {
+					return nil
+				}
+				return []mysqlsession.Metadata{{Audience: "web", Subject: user}}
+			},
+			MaxPerSubject: 2,
+		})
+		set := func(id, user string, exp time.Duration) {
+			var value bytes.Buffer
+			require.NoError(t, gob.NewEncoder(&value).Encode(map[any]any{"user": user}))
+			require.NoError(t, storage.Set(id, value.Bytes(), exp))
+		}
+		is := func(live bool, id string) {
+			t.Helper()
+			value, err := storage.Get(id)
+			require.NoError(t, err)
+			require.Equal(t, live, value != nil)
+		}
+		set("grace", "grace", time.Minute)
+		set("nobody", "", time.Minute)
+		set("second", "ada", 2*time.Hour)
+		set("first", "ada", time.Hour)
+		set("first", "ada", time.Hour) // once more is no sign-in
+		is(true, "second")
+		set("third", "ada", 3*time.Hour)
+		is(false, "first")
+		for _, id := range []string{"second", "third", "grace", "nobody"} {
+			is(true, id)
+		}
 	})
 }
