@@ -211,7 +211,7 @@ func (p *Pool) acquire(ctx context.Context, counted bool) (*pooled, uint64, erro
 	p.stat.acquireNanos.Add(int64(m.since.Sub(began)))
 	p.held.Add(1)
 	hold := m.hold.Add(1)
-	p.tellAcquire(began, m.since, waited, nil)
+	p.tellHolder(m, hold, began, waited)
 	return m, hold, nil
 }
 
@@ -345,11 +345,16 @@ func (p *Pool) release(m *pooled, hold uint64) {
 // letGo ends a hold. It reports false if that has happened before.
 func (m *pooled) letGo(hold uint64) bool { return m.hold.CompareAndSwap(hold, hold+1) }
 
-// takeBack makes a connection that was let go idle, or closes it. If its caller left before
-// the reply had come, that is read first, in the background: a login costs more.
+// takeBack makes a connection that was let go idle, or closes it, also if a hook panics.
 func (p *Pool) takeBack(m *pooled) {
 	p.held.Add(-1)
+	defer p.settle(m)
 	p.tellRelease(m)
+}
+
+// settle is what becomes of a connection. If its caller left before the reply had come,
+// that is read first, in the background: a login costs more.
+func (p *Pool) settle(m *pooled) {
 	if !m.conn.draining() {
 		p.putBack(m)
 		return

@@ -40,8 +40,30 @@ func (p *Pool) openTold(ctx context.Context) (*Conn, error) {
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		info.Err = ErrClosed // it says nothing of the server
 	}
+	told := false
+	defer func() {
+		if !told && conn != nil {
+			conn.abort() // the hook panicked: nobody gets the connection
+		}
+	}()
 	p.config.Trace.Connect(info)
+	told = true
 	return conn, err
+}
+
+// tellHolder tells of one that has got a connection. Should the hook panic, it is given back.
+func (p *Pool) tellHolder(m *pooled, hold uint64, began time.Time, waited bool) {
+	if p.config.Trace.Acquire == nil {
+		return
+	}
+	told := false
+	defer func() {
+		if !told {
+			p.release(m, hold)
+		}
+	}()
+	p.tellAcquire(began, m.since, waited, nil)
+	told = true
 }
 
 // tellAcquire tells of one that wanted a connection and got it at that time, or an error.

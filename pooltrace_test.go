@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/mysqlsession/mysqlsession"
@@ -192,5 +194,53 @@ func TestAPanicInAHookOfConnectingIsToldOf(t *testing.T) {
 		told := take(events, &events.connects)
 		require.NotEmpty(t, told)
 		require.ErrorContains(t, told[0].Err, "panicked")
+	})
+}
+
+// A panic in a hook is its caller's, who may survive it, as handlers of net/http do. The
+// connection must not be lost with it.
+func TestAPanicInAHookOfAPoolCostsNoConnection(t *testing.T) {
+	var armed atomic.Bool
+	boom := func() {
+		if armed.CompareAndSwap(true, false) {
+			panic("a hook's")
+		}
+	}
+	for hook, trace := range map[string]*mysqlsession.Trace{
+		"Acquire": {Acquire: func(mysqlsession.AcquireInfo) { boom() }},
+		"Release": {Release: func(mysqlsession.ReleaseInfo) { boom() }},
+	} {
+		t.Run(hook, func(t *testing.T) {
+			events := &poolEvents{}
+			cfg := mysqlsession.Config{PoolSize: 1, ConnectTimeout: time.Second, Trace: mysqlsession.JoinTraces(events.trace(), trace)}
+			inPool(t, cfg, func(t *testing.T, _ *backend, pool *mysqlsession.Pool) {
+				armed.Store(true)
+				idle := func(*mysqlsession.Conn) error { return nil }
+				assert.Panics(t, func() { _ = pool.Do(t.Context(), idle) })
+				if !assert.Zero(t, pool.Stat().AcquiredConns) {
+					return
+				}
+				assert.NoError(t, pool.Do(t.Context(), idle))
+				assert.Len(t, take(events, &events.releases), len(take(events, &events.acquires)))
+				assert.EqualValues(t, 1, pool.Stat().NewConnsCount, "it was fit")
+			})
+		})
+	}
+}
+
+func TestAPanicInTheHookOfConnectingLeavesNoSocketOpen(t *testing.T) {
+	var armed atomic.Bool
+	cfg := mysqlsession.Config{PoolSize: 2, ConnectTimeout: time.Second, Trace: &mysqlsession.Trace{Connect: func(mysqlsession.ConnectInfo) {
+		if armed.Load() {
+			panic("a hook's")
+		}
+	}}}
+	inPool(t, cfg, func(t *testing.T, b *backend, pool *mysqlsession.Pool) {
+		held := hold(t, pool, 1)
+		armed.Store(true)
+		require.ErrorIs(t, <-acquiring(t.Context(), pool), mysqlsession.ErrAcquireTimeout)
+		assert.Equal(t, 1, b.open())
+		armed.Store(false)
+		release(held)
 	})
 }
