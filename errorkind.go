@@ -28,6 +28,7 @@ var errorKinds = []struct {
 	{ErrInvalidKey, "invalid_key"},
 	{ErrInvalidName, "invalid_name"},
 	{ErrInvalidTTL, "invalid_ttl"},
+	{ErrInvalidOptions, "invalid_options"},
 	{ErrInvalidConfig, "invalid_config"},
 	{context.DeadlineExceeded, "deadline_exceeded"},
 }

@@ -483,10 +483,14 @@ func contextError(ctx context.Context, err error) error {
 		return ErrClosed
 	}
 	if cause != nil && !errors.Is(cause, err) {
-		return &causeError{err, cause}
+		return &givenCauseError{causeError{err, cause}}
 	}
 	return err
 }
+
+// givenCauseError is a context's error with the cause that its owner gave it, in the owner's
+// words.
+type givenCauseError struct{ causeError }
 
 type causeError struct{ err, cause error }
 

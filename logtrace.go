@@ -2,6 +2,7 @@ package mysqlsession
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -129,7 +130,7 @@ func levelOf(kind string) slog.Level {
 	switch kind {
 	case "schema", "protocol", "tls_unavailable", "key_retrieval", "invalid_config":
 		return slog.LevelError // no retry and no waiting helps
-	case "canceled", "closed", "conflict", "value_too_large", "text_column", "invalid_key", "invalid_name", "invalid_ttl", "other":
+	case "canceled", "closed", "conflict", "value_too_large", "text_column", "invalid_key", "invalid_name", "invalid_ttl", "invalid_options", "other":
 		return slog.LevelInfo // the caller's own, who is told
 	default:
 		return slog.LevelWarn
@@ -137,9 +138,10 @@ func levelOf(kind string) slog.Level {
 }
 
 // loggedError is the text of an error of this package. What others' errors quote nobody
-// knows.
+// knows, nor what the cause quotes that somebody gave a context.
 func loggedError(err error) string {
-	if text := err.Error(); strings.HasPrefix(text, prefix) {
+	var given *givenCauseError
+	if text := err.Error(); strings.HasPrefix(text, prefix) && !errors.As(err, &given) {
 		return text
 	}
 	return "not of this package"

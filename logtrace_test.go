@@ -89,6 +89,26 @@ func TestErrorsOfOthersAreNotQuotedInTheLog(t *testing.T) {
 	}
 }
 
+// Nor may the cause that a handler gives a context.
+func TestTheCauseOfAContextIsNotQuotedInTheLog(t *testing.T) {
+	var lines loggedLines
+	trace := mysqlsession.LogTrace(lines.logger(), mysqlsession.LogOptions{})
+	inPool(t, mysqlsession.Config{PoolSize: 1}, func(t *testing.T, _ *backend, pool *mysqlsession.Pool) {
+		held := hold(t, pool, 1)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		waiting := acquiring(ctx, pool)
+		cancel(errors.New("user alice went away"))
+		err := <-waiting
+		release(held)
+		require.ErrorContains(t, err, "alice", "its caller is told")
+		trace.Call(ctx, failed(err))
+		logged := lines.take(t)
+		require.Len(t, logged, 1)
+		require.Equal(t, "canceled", logged[0]["kind"])
+		require.Equal(t, "not of this package", logged[0]["error"])
+	})
+}
+
 func TestConnectionsThatComeAndGoAreLogged(t *testing.T) {
 	var lines loggedLines
 	trace := mysqlsession.LogTrace(lines.logger(), mysqlsession.LogOptions{})
@@ -177,7 +197,7 @@ func TestEveryErrorOfThePackageHasAKindOfItsOwn(t *testing.T) {
 	require.Equal(t, "other", mysqlsession.ErrorKind(errors.New("anything")))
 	require.Equal(t, "server_error", mysqlsession.ErrorKind(&mysqlsession.ServerError{Code: 1205}))
 	for _, err := range []error{
-		mysqlsession.ErrInvalidConfig, mysqlsession.ErrInvalidKey, mysqlsession.ErrInvalidName, mysqlsession.ErrInvalidTTL, mysqlsession.ErrValueTooLarge,
+		mysqlsession.ErrInvalidConfig, mysqlsession.ErrInvalidKey, mysqlsession.ErrInvalidName, mysqlsession.ErrInvalidTTL, mysqlsession.ErrInvalidOptions, mysqlsession.ErrValueTooLarge,
 		mysqlsession.ErrTextColumn, mysqlsession.ErrBacklogFull, mysqlsession.ErrAcquireTimeout, mysqlsession.ErrClosed, mysqlsession.ErrUnavailable,
 		mysqlsession.ErrTLSUnavailable, mysqlsession.ErrKeyRetrieval, mysqlsession.ErrNotFound, mysqlsession.ErrConflict, mysqlsession.ErrPacketTooLarge,
 		mysqlsession.ErrProtocol, mysqlsession.ErrNotWritable, mysqlsession.ErrSchema, context.Canceled, context.DeadlineExceeded,
