@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
+	"strings"
 
 	"github.com/mysqlsession/mysqlsession/internal/wire"
 )
@@ -14,6 +15,14 @@ import (
 // evictedAtOnce is how many of a subject's sessions one Set evicts at most: a transaction
 // that deleted a hundred thousand would run into the time limits, and so would the next.
 const evictedAtOnce = 1024
+
+const (
+	// turnMark begins the id of a row that stands for a subject's turn. No session has it: a
+	// session's id has no space.
+	turnMark = " "
+	// turnAge is how long ago such a row has expired, in seconds.
+	turnAge = 24 * 60 * 60
+)
 
 // excess is which sessions of a subject are too many.
 type excess struct {
@@ -27,10 +36,9 @@ type excess struct {
 // COMMIT.
 func (s *Store) setLimited(ctx context.Context, c *Conn, shape *schema, t *task) error {
 	over, turns := limited(&t.put)
-	requests := []request{beginRequest()}
+	requests := s.appendTurns([]request{beginRequest()}, c, &t.put, turns)
 	ends := make([]request, len(turns))
 	for i, key := range turns {
-		requests = append(requests, s.turnRequest(c, &t.put, key))
 		ends[i] = request{statement: s.texts.deleteFree, parameters: []wire.Parameter{wire.Text(key)}}
 	}
 	first := len(requests)
@@ -66,32 +74,45 @@ func limited(p *put) (over []excess, turns []string) {
 	return over, turns
 }
 
-// turnKey is the id of the row that stands for a subject's turn. No session has it: a
-// session's id has no space.
+// turnKey is the id of the row that stands for a subject's turn.
 func turnKey(name string, m Metadata) string {
 	var text []byte
 	for _, part := range []string{name, m.Audience, m.Subject} {
 		text = append(binary.BigEndian.AppendUint16(text, uint16(len(part))), part...)
 	}
 	sum := sha256.Sum256(text)
-	return " " + base64.RawURLEncoding.EncodeToString(sum[:16])
+	return turnMark + base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// turnRequest waits until no other Set with a limit is at the subject, and keeps them
+// isTurn reports whether a row of the sessions' table is a subject's turn.
+func isTurn(key string) bool { return strings.HasPrefix(key, turnMark) }
+
+// appendTurns waits until no other Set with a limit is at the subjects, and keeps them
 // waiting until this transaction ends. Two that sign a subject in at the same time do not
 // see one another's sessions, and a subject that is new has no row that could be locked. So
-// both store the same row, a session that has expired. In a cluster of several writers that
-// makes the two conflict, but only if it changes the row each time: hence the value.
+// both store the same row, a session that expired long ago: not even those whose clocks are
+// behind, or were put back for the winter, can take it for a live one. In a cluster of
+// several writers that makes the two conflict, but only if it changes the row each time:
+// hence the value.
 //
-// Behind the COMMIT the row is deleted unless somebody has it locked, or waits to: when
+// One statement takes all turns. The server goes on behind one that has waited in vain, and
+// would wait for the next turn as long again, and longer than ReadTimeout in the end.
+//
+// Behind the COMMIT the rows are deleted unless somebody has them locked, or waits to: when
 // InnoDB removes a row, it gives all that wait to store it a lock on the gap, with which
 // each keeps out the others, and all but one are victims of a deadlock. So the last one
 // deletes it. Should it be left over, the clean-up does.
-func (s *Store) turnRequest(c *Conn, p *put, key string) request {
-	return request{
-		statement:  s.texts.upsertSessions[dialect(c.server.rowAlias())].of(1),
-		parameters: []wire.Parameter{wire.Text(key), wire.Text(p.name), wire.Text(rand.Text()), wire.Int(max(p.now-1, 1))},
+func (s *Store) appendTurns(requests []request, c *Conn, p *put, turns []string) []request {
+	for chunk := range slices.Chunk(turns, ladderTop) {
+		size := coarseUp(len(chunk))
+		parameters := make([]wire.Parameter, 0, 4*size)
+		for i := range size {
+			key := chunk[min(i, len(chunk)-1)] // taking the last one again changes nothing
+			parameters = append(parameters, wire.Text(key), wire.Text(p.name), wire.Text(rand.Text()), wire.Int(max(p.now-turnAge, 1)))
+		}
+		requests = append(requests, request{statement: s.texts.upsertSessions[dialect(c.server.rowAlias())].of(size), parameters: parameters})
 	}
+	return requests
 }
 
 // excessRequest asks which of a subject's sessions are too many. The one that is stored

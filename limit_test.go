@@ -169,6 +169,62 @@ func TestATurnThatDoesNotComeCostsLockWaitTimeoutOnce(t *testing.T) {
 	})
 }
 
+// Who is stuck holds the turns of all that it signs in: a user's, a team's, a device's. To
+// wait for one after the other would take longer than ReadTimeout, and look like a server
+// that has fallen silent.
+func TestTurnsOfSeveralSubjectsThatDoNotComeCostLockWaitTimeoutOnce(t *testing.T) {
+	subjects := []string{"one", "two", "three"}
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		cfg.LockWaitTimeout, cfg.ReadTimeout = time.Second, 2500*time.Millisecond
+		createNewTables(t, cfg, nil)
+		store, admin := openStore(t, cfg), server.AdminIn(t, cfg.Database)
+		require.NoError(t, store.Set(t.Context(), "name", newKey(), nil, time.Minute, atMost(1, subjects...)))
+		stuck, err := admin.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		for _, subject := range subjects {
+			_, err = stuck.ExecContext(t.Context(), "INSERT INTO sessions VALUES (?, 'name', '', '2001-02-03')", mysqlsession.TurnKey("name", "audience", subject))
+			require.NoError(t, err)
+		}
+		began := time.Now()
+		requireServerError(t, store.Set(t.Context(), "name", newKey(), nil, time.Minute, atMost(1, subjects...)), 1205)
+		assert.Less(t, time.Since(began), 1900*time.Millisecond)
+		require.NoError(t, stuck.Rollback())
+	})
+}
+
+// A turn can be seen from outside while others wait for it, or when it is left over: here
+// because a trigger keeps it. Whose clock is behind must not take it for a live session.
+func TestATurnIsNobodysSession(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		createNewTables(t, cfg, nil)
+		store, admin, key := openStore(t, cfg), server.AdminIn(t, cfg.Database), newKey()
+		execute(t, admin, "CREATE TRIGGER kept BEFORE DELETE ON sessions FOR EACH ROW BEGIN IF OLD.sid LIKE ' %' THEN SIGNAL SQLSTATE '45000'; END IF; END")
+		require.NoError(t, store.Set(t.Context(), "name", key, nil, time.Hour, atMost(2, "subject")), "it was committed before")
+		execute(t, admin, "DROP TRIGGER kept")
+		require.Equal(t, 2, count(t, admin, "SELECT COUNT(*) FROM sessions"))
+
+		cfg.Clock = func() time.Time { return time.Now().Add(-time.Hour) }
+		behind := openStore(t, cfg)
+		var keys []string
+		require.NoError(t, behind.Each(t.Context(), "name", func(key string, _ []byte, _ time.Time) error {
+			keys = append(keys, key)
+			return nil
+		}))
+		assert.Equal(t, []string{key}, keys)
+		counts, err := behind.Count(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, []mysqlsession.NameCount{{Name: "name", Live: 1, Expired: 1}}, counts)
+		deleted, err := behind.DeleteAll(t.Context(), "name")
+		require.NoError(t, err)
+		assert.EqualValues(t, 1, deleted)
+		cleaned, err := behind.Cleanup(t.Context())
+		require.NoError(t, err)
+		assert.EqualValues(t, 1, cleaned)
+	})
+}
+
 // The transaction is cut after every few of its bytes, in each of its three round trips. What
 // the caller is told must agree with what the server has: the new session and the eviction,
 // or neither.

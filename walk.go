@@ -87,7 +87,7 @@ func (s *Store) deleteSessions(ctx context.Context, name string) (int64, error) 
 
 // walk calls each with the ids of a name, page by page. It reads all ids, also those of
 // other names, which no index tells apart: each statement then does a bounded amount of
-// work however few of them are wanted.
+// work however few of them are wanted. A subject's turn is no session.
 func (s *Store) walk(ctx context.Context, operation, name string, each func(keys []string) error) error {
 	if err := checkName("name", name); err != nil {
 		return &callError{operation, err}
@@ -104,7 +104,7 @@ func (s *Store) walk(ctx context.Context, operation, name string, each func(keys
 				row: func(row []wire.Value) error {
 					rows++
 					last = string(row[0].Raw())
-					if string(row[1].Raw()) == name && !row[1].IsNull() {
+					if string(row[1].Raw()) == name && !row[1].IsNull() && !isTurn(last) {
 						keys = append(keys, last)
 					}
 					return nil
