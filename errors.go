@@ -183,6 +183,16 @@ type callError struct {
 func (e *callError) Error() string { return prefix + e.operation + ": " + trimPrefix(e.err) }
 func (e *callError) Unwrap() error { return e.err }
 
+// causeError is an error and what has led to it.
+type causeError struct{ err, cause error }
+
+func (e *causeError) Error() string   { return e.err.Error() + ": " + trimPrefix(e.cause) }
+func (e *causeError) Unwrap() []error { return []error{e.err, e.cause} }
+
+// givenCauseError is a context's error with the cause that its owner gave it, in the owner's
+// words.
+type givenCauseError struct{ causeError }
+
 func trimPrefix(err error) string { return strings.TrimPrefix(err.Error(), prefix) }
 
 // detail is a sentinel with the particulars of this case behind its text.

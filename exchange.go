@@ -487,12 +487,3 @@ func contextError(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-// givenCauseError is a context's error with the cause that its owner gave it, in the owner's
-// words.
-type givenCauseError struct{ causeError }
-
-type causeError struct{ err, cause error }
-
-func (e *causeError) Error() string   { return e.err.Error() + ": " + trimPrefix(e.cause) }
-func (e *causeError) Unwrap() []error { return []error{e.err, e.cause} }

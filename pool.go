@@ -348,13 +348,13 @@ func (m *pooled) letGo(hold uint64) bool { return m.hold.CompareAndSwap(hold, ho
 // takeBack makes a connection that was let go idle, or closes it, also if a hook panics.
 func (p *Pool) takeBack(m *pooled) {
 	p.held.Add(-1)
-	defer p.settle(m)
+	defer p.reclaim(m)
 	p.tellRelease(m)
 }
 
-// settle is what becomes of a connection. If its caller left before the reply had come,
+// reclaim makes a connection idle, or closes it. If its caller left before the reply had come,
 // that is read first, in the background: a login costs more.
-func (p *Pool) settle(m *pooled) {
+func (p *Pool) reclaim(m *pooled) {
 	if !m.conn.draining() {
 		p.putBack(m)
 		return
