@@ -53,11 +53,15 @@ func (p *Pool) current(ctx context.Context) (*Config, *hosts, error) {
 	return &cfg, p.hosts, nil
 }
 
-// open connects once, with the user's hooks.
-func (p *Pool) open(ctx context.Context) (*Conn, error) {
+// open connects once, with the user's hooks. tried are the addresses of the pool; if
+// BeforeConnect has chosen others it is set to those.
+func (p *Pool) open(ctx context.Context, tried *[]endpoint) (*Conn, error) {
 	cfg, memory, err := p.current(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if memory == nil {
+		*tried = cfg.endpoints()
 	}
 	conn, err := connect(ctx, cfg, memory)
 	if err != nil {

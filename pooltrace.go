@@ -22,7 +22,8 @@ func (s *server) systemName() string {
 // openTold is open, of which the hook is told.
 func (p *Pool) openTold(ctx context.Context) (*Conn, error) {
 	began := time.Now()
-	conn, err := guarded(ctx, p.open)
+	tried := p.hosts.list
+	conn, err := guarded(ctx, func(ctx context.Context) (*Conn, error) { return p.open(ctx, &tried) })
 	var now peer
 	if err == nil {
 		now = peer{conn.server.systemName(), conn.Address()}
@@ -34,8 +35,8 @@ func (p *Pool) openTold(ctx context.Context) (*Conn, error) {
 		return conn, err
 	}
 	info := ConnectInfo{Pool: p.config.Pool, Address: now.address, System: now.system, Duration: time.Since(began), Err: err}
-	if err != nil && !p.hosts.several() {
-		info.Address = p.hosts.list[0].address
+	if err != nil && len(tried) == 1 {
+		info.Address = tried[0].address
 	}
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		info.Err = ErrClosed // it says nothing of the server

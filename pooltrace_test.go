@@ -244,3 +244,22 @@ func TestAPanicInTheHookOfConnectingLeavesNoSocketOpen(t *testing.T) {
 		release(held)
 	})
 }
+
+func TestAnAttemptThatFailsIsToldOfWithTheAddressThatBeforeConnectHasChosen(t *testing.T) {
+	events := &poolEvents{}
+	cfg := mysqlsession.Config{PoolSize: 2, Trace: events.trace(), BeforeConnect: func(_ context.Context, cfg *mysqlsession.Config) error {
+		cfg.Host = "chosen.example"
+		return nil
+	}}
+	inPool(t, cfg, func(t *testing.T, b *backend, pool *mysqlsession.Pool) {
+		require.Equal(t, "chosen.example:3306", take(events, &events.connects)[0].Address)
+		held := hold(t, pool, 1)
+		b.set(func() { b.down = errRefused })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := pool.Acquire(ctx)
+		require.Error(t, err)
+		require.Equal(t, "chosen.example:3306", take(events, &events.connects)[0].Address)
+		release(held)
+	})
+}
