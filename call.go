@@ -2,6 +2,7 @@ package mysqlsession
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -73,6 +74,19 @@ func (s *Store) end(ctx context.Context, operation string, began time.Time, err 
 	}
 	return err
 }
+
+// calling runs an operation that calls a function of its caller's. Of its end the hook is
+// told even if that panics: a span that was begun must end.
+func (s *Store) calling(ctx context.Context, operation string, work func(ctx context.Context) error) error {
+	ctx, began := s.begin(ctx, operation)
+	err := errPanicked
+	defer func() { _ = s.end(ctx, operation, began, err) }()
+	err = work(ctx)
+	return err
+}
+
+// errPanicked is for the hook: the caller has the panic.
+var errPanicked = errors.New(prefix + "the function that was given panicked")
 
 // callInfo is what is known of an operation from the beginning.
 func (s *Store) callInfo(operation string) CallInfo {

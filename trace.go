@@ -10,6 +10,9 @@ import (
 // use, and must not call the store or the pool; whoever it keeps waiting waits for it. None
 // is told a session's id, value or metadata. JoinTraces makes one Trace of several.
 //
+// A panic in a hook goes to whoever's goroutine it is on; the library's own end the program
+// with it, but for those that connect. No connection is lost.
+//
 // Store's hooks are those in the Config that was given to NewStore, a pool's those in the
 // Config that was given to NewPool; Open gives both the same. A later change of the Trace
 // has no effect.
@@ -21,7 +24,7 @@ type Trace struct {
 	// Update's reads, is no call of its own.
 	CallStart func(ctx context.Context, info CallInfo) context.Context
 	// Call is called when an operation on sessions has ended, on its caller's goroutine,
-	// before the caller has its result.
+	// before the caller has its result: also when a function given to Update or Each panics.
 	Call func(ctx context.Context, info CallInfo)
 	// Batch is called when a batch has ended, before its callers go on.
 	Batch func(info BatchInfo)

@@ -77,6 +77,38 @@ func TestEveryOperationIsToldOfOnceWithItsTimeAndItsError(t *testing.T) {
 	})
 }
 
+// Who has begun a span must be able to end it.
+func TestAnOperationWhoseFunctionPanicsIsToldOfAllTheSame(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		var begun, ended []string
+		cfg := server.NewDatabase(t)
+		createNewTables(t, cfg, nil)
+		cfg.Trace = &mysqlsession.Trace{
+			CallStart: func(ctx context.Context, info mysqlsession.CallInfo) context.Context {
+				begun = append(begun, info.Operation)
+				return ctx
+			},
+			Call: func(_ context.Context, info mysqlsession.CallInfo) {
+				ended = append(ended, info.Operation)
+				if info.Operation != "set" {
+					require.ErrorContains(t, info.Err, "panicked")
+				}
+			},
+		}
+		store := openStore(t, cfg)
+		key := newKey()
+		require.NoError(t, store.Set(t.Context(), "n", key, nil, time.Hour, nil))
+		require.PanicsWithValue(t, "a caller's", func() {
+			_ = store.Update(t.Context(), "n", key, time.Hour, func([]byte) ([]byte, error) { panic("a caller's") })
+		})
+		require.PanicsWithValue(t, "a caller's", func() {
+			_ = store.Each(t.Context(), "n", func(string, []byte, time.Time) error { panic("a caller's") })
+		})
+		require.Equal(t, []string{"set", "update", "each"}, begun)
+		require.Equal(t, begun, ended)
+	})
+}
+
 func TestCallsThatAreCombinedAreEachToldOf(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		const callers, rounds = 16, 20

@@ -25,8 +25,7 @@ const (
 //
 // Errors: ErrNotFound, ErrConflict after 32 attempts, those of Get and Set.
 func (s *Store) Update(ctx context.Context, name, key string, ttl time.Duration, fn func(old []byte) ([]byte, error)) error {
-	ctx, began := s.begin(ctx, "update")
-	return s.end(ctx, "update", began, s.updateSession(ctx, name, key, ttl, fn))
+	return s.calling(ctx, "update", func(ctx context.Context) error { return s.updateSession(ctx, name, key, ttl, fn) })
 }
 
 func (s *Store) updateSession(ctx context.Context, name, key string, ttl time.Duration, fn func(old []byte) ([]byte, error)) error {

@@ -17,8 +17,7 @@ const eachBatch = 16
 // ends the walk and is returned as it is. Sessions whose value is too large to read, which
 // other programs can store, are passed over: ErrPacketTooLarge, when all others were seen.
 func (s *Store) Each(ctx context.Context, name string, fn func(key string, value []byte, expires time.Time) error) error {
-	ctx, began := s.begin(ctx, "each")
-	return s.end(ctx, "each", began, s.eachSession(ctx, name, fn))
+	return s.calling(ctx, "each", func(ctx context.Context) error { return s.eachSession(ctx, name, fn) })
 }
 
 func (s *Store) eachSession(ctx context.Context, name string, fn func(key string, value []byte, expires time.Time) error) error {
