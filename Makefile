@@ -10,6 +10,7 @@ modules := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/.*/*'
 # What the linters are, at which version.
 staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 revive := github.com/mgechev/revive@v1.15.0
+actionlint := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 # in_modules COMMAND: runs the command in every module and fails at the end if it failed in any.
 define in_modules
@@ -61,7 +62,7 @@ fmt: ## format the Go code
 	@scripts/need go
 	gofmt -w .
 
-lint: ## look for mistakes: formatting, vet, staticcheck, revive, shellcheck
+lint: ## look for mistakes: formatting, vet, staticcheck, revive, shellcheck, actionlint
 	@scripts/need go shellcheck
 	@unformatted=$$(gofmt -l .) || exit 1; if [ -n "$$unformatted" ]; then \
 		echo "not formatted, run 'make fmt':" >&2; echo "$$unformatted" >&2; exit 1; fi
@@ -71,6 +72,7 @@ lint: ## look for mistakes: formatting, vet, staticcheck, revive, shellcheck
 	go run $(staticcheck) -tags clusters ./internal/clusters
 	go run $(revive) -config revive.toml -set_exit_status ./...
 	scripts/lint-shell
+	go run $(actionlint) .github/workflows/*.yml
 
 clean: ## remove what was built
 	rm -rf bin

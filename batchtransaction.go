@@ -42,14 +42,19 @@ func (s *Store) transactions(ctx context.Context, c *Conn, shape *schema, tasks 
 }
 
 func (s *Store) transactAll(ctx context.Context, c *Conn, tasks []*task) error {
-	var writes []write
+	requests, writes := s.appendTasks([]request{beginRequest()}, c, tasks)
+	return c.transact(ctx, requests, func() error { return missing(writes, c.outcomes[1:]) })
+}
+
+// appendTasks appends the statements that do the tasks' work: those of writes, which
+// change sessions, and behind them those that add metadata.
+func (s *Store) appendTasks(requests []request, c *Conn, tasks []*task) (_ []request, writes []write) {
 	if mustKeepOrder(tasks) {
 		writes = s.orderedWrites(c, tasks)
 	} else {
 		writes = s.mergedWrites(c, tasks)
 	}
-	requests := make([]request, 1, 1+len(writes)+8)
-	requests[0] = beginRequest()
+	requests = slices.Grow(requests, len(writes)+8)
 	for i := range writes {
 		requests = append(requests, writes[i].request)
 	}
@@ -59,8 +64,7 @@ func (s *Store) transactAll(ctx context.Context, c *Conn, tasks []*task) error {
 			rows = append(rows, metadataRow{m, t.key})
 		}
 	}
-	requests = s.appendMetadata(requests, c, rows)
-	return c.transact(ctx, requests, func() error { return missing(writes, c.outcomes[1:]) })
+	return s.appendMetadata(requests, c, rows), writes
 }
 
 // missing gives ErrNotFound to the tasks whose session is not live. It is errSomeMissing if

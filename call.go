@@ -16,13 +16,14 @@ const (
 	kindSetMetadata // a Set with metadata
 	kindRotate      // a Set that ends another session
 	kindReplace     // a Set for which a session must be live
+	kindSetLimited  // a Set that may have others evicted; each runs alone
 	kindTouch
 	kindDelete
 	kinds
 )
 
 // operationNames are the kinds' names, in errors and hooks.
-var operationNames = [kinds]string{"get", "set", "set", "set", "set", "touch", "delete"}
+var operationNames = [kinds]string{"get", "set", "set", "set", "set", "set", "touch", "delete"}
 
 // callOverhead is about what a call, or a row of its metadata, takes of a request besides
 // its strings.
@@ -171,6 +172,7 @@ func (s *Store) newGroup() *coalesce.Group[task] {
 	for _, i := range []int{kindSetMetadata, kindRotate, kindReplace} {
 		list[i].MaxCalls = min(s.config.CoalesceMaxRows, transactionCalls)
 	}
+	list[kindSetLimited].MaxCalls = 1
 	return coalesce.New(coalesce.Config[task]{
 		Kinds:      list,
 		MaxLanes:   min(s.config.CoalesceMaxLanes, s.pool.config.PoolSize),

@@ -19,10 +19,10 @@ const (
 
 // Finding is something about the two tables that a store's user should know.
 type Finding struct {
-	Severity Severity
-	Subject  string // what it is about: "sessions", "sessions.sid"
-	Problem  string // what is wrong, and what follows from it
-	Fix      string // "run Migrate" where that is enough; else a statement, or what to do
+	Severity Severity // what it means for a store
+	Subject  string   // what it is about: "sessions", "sessions.sid"
+	Problem  string   // what is wrong, and what follows from it
+	Fix      string   // "run Migrate" where that is enough; else a statement, or what to do
 }
 
 // String is the finding in one line.

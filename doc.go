@@ -4,9 +4,10 @@
 // There are three layers, each usable alone:
 //
 //   - [Store] holds sessions: [Store.Set], [Store.Get], [Store.Touch], [Store.Delete], and
-//     the sessions of one person with [Store.ReadMetadata] and [Store.DeleteSubject]. Its
-//     tables are those of lua-resty-session, so that an OpenResty gateway and Go services
-//     can share them. Calls that come at the same moment share statements.
+//     the sessions of one person with [Store.ReadMetadata], [Store.DeleteOthers],
+//     [Store.DeleteSubject] and [SetOptions].MaxPerSubject. Its tables are those of
+//     lua-resty-session, so that an OpenResty gateway and Go services can share them. Calls
+//     that come at the same moment share statements.
 //   - [Pool] keeps connections: a hard limit, a bounded queue in order of arrival, limits
 //     for idle time and life, the first of several servers that serves, [Pool.Stat].
 //   - [Conn] is one connection: prepared statements in one round trip, contexts, limits

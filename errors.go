@@ -23,6 +23,9 @@ var (
 	// ErrInvalidTTL is a time to live that is not positive, or that ends after what the
 	// server's date functions can hold.
 	ErrInvalidTTL = errors.New(prefix + "invalid time to live")
+	// ErrInvalidOptions is a SetOptions whose fields cannot do what they say: a negative
+	// MaxPerSubject, or one without Metadata.
+	ErrInvalidOptions = errors.New(prefix + "invalid options")
 	// ErrValueTooLarge is a value over MaxPacketSize - 4 bytes, over its column's
 	// length, or over the server's max_allowed_packet.
 	ErrValueTooLarge = errors.New(prefix + "value too large")

@@ -99,6 +99,45 @@ func useAStore(ctx context.Context, store *mysqlsession.Store, anonymous, id str
 	return err
 }
 
+func showDevices(ctx context.Context, store *mysqlsession.Store, id, chosen string) error {
+	const cookie = "session"
+
+	// The account page "your devices": where is she signed in, and until when?
+	sessions, err := store.ReadMetadata(ctx, cookie, "web", "alice")
+	if err != nil {
+		return err
+	}
+	for storedID, expires := range sessions {
+		fmt.Println(len(storedID), "characters to revoke it by, until", expires)
+	}
+
+	// Sign one of them out, by the id of the list: the one in its cookie, or with HashKeys
+	// that one's hash. See first that it is in the list: it comes from a form.
+	if _, hers := sessions[chosen]; hers {
+		if err := store.DeleteStored(ctx, cookie, chosen); err != nil {
+			return err
+		}
+	}
+
+	// Sign her out everywhere else. id is that of this request's cookie.
+	ended, err := store.DeleteOthers(ctx, cookie, "web", "alice", id)
+	if err != nil {
+		return err
+	}
+	left, err := store.CountSubject(ctx, cookie, "web", "alice")
+	fmt.Println(ended, "ended,", left, "left")
+	return err
+}
+
+func limitDevices(ctx context.Context, store *mysqlsession.Store, anonymous, id string) error {
+	// At sign-in, on the fourth device the session ends that would expire first.
+	return store.Set(ctx, "session", id, []byte(`{"user":"alice"}`), 30*time.Minute, &mysqlsession.SetOptions{
+		OldKey:        anonymous,
+		Metadata:      []mysqlsession.Metadata{{Audience: "web", Subject: "alice"}},
+		MaxPerSubject: 3,
+	})
+}
+
 func answerErrors(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, mysqlsession.ErrNotFound):

@@ -2,6 +2,7 @@ package mysqlsession
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/mysqlsession/mysqlsession/internal/wire"
@@ -35,6 +36,26 @@ func (s *Store) touch(ctx context.Context, c *Conn, p *put) error {
 	var room [5]wire.Parameter
 	parameters := append(sessionParameters(append(room[:0], wire.Int(p.expires)), p.name, p.key), wire.Int(p.now))
 	return c.change(ctx, s.texts.touchSession, parameters)
+}
+
+// LongestTTL is the longest time to live, in whole seconds, that Set, Touch and Update take at
+// this moment: until the server's dates end. That is in 2038 on MariaDB before 11.5 and MySQL
+// before 8.0.28, in 2106 on later ones of MariaDB, and further away than a time.Duration goes
+// on later ones of MySQL. It is negative when they have ended. A second later it is a second
+// less, so leave some of it. It needs a connection, but asks the server nothing.
+func (s *Store) LongestTTL(ctx context.Context) (time.Duration, error) {
+	if s.closed.Load() {
+		return 0, ErrClosed
+	}
+	var left int64 // seconds
+	err := s.pool.Do(ctx, func(c *Conn) error {
+		left = c.server.lastMoment().Unix() - s.now()
+		return nil
+	})
+	if err != nil {
+		return 0, s.failure("longest time to live", err)
+	}
+	return time.Duration(min(left, math.MaxInt64/int64(time.Second))) * time.Second, nil
 }
 
 // Delete removes a session and its metadata. Deleting what is not there is no error.

@@ -149,3 +149,8 @@ func (c *Conn) Drain() bool { return c.drain() }
 
 // DrainBudget is drainBudget.
 const DrainBudget = drainBudget
+
+// TurnKey is the id of the row that stands for a subject's turn.
+func TurnKey(name, audience, subject string) string {
+	return turnKey(name, Metadata{audience, subject})
+}

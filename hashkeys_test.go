@@ -99,3 +99,52 @@ func TestHashedKeysAreBoundedAndOfPrintableBytes(t *testing.T) {
 		require.ErrorIs(t, store.DeleteStored(t.Context(), "name", strings.Repeat("x", 44)), mysqlsession.ErrInvalidKey)
 	})
 }
+
+// Who looks at a list of sessions has their hashes, and can revoke by them. The cookie has
+// the id itself.
+func TestASubjectsSessionsCanBeCountedLimitedAndRevokedByTheirHashes(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
+		cfg := server.NewDatabase(t)
+		cfg.HashKeys = true
+		createNewTables(t, cfg, nil)
+		store, ctx := openStore(t, cfg), t.Context()
+		var keys []string
+		signIn := func(limit int, old string) {
+			keys = append(keys, newKey())
+			opts := atMost(limit, "alice")
+			opts.OldKey, opts.StaleTTL = old, time.Minute
+			require.NoError(t, store.Set(ctx, "name", keys[len(keys)-1], nil, time.Hour+time.Duration(len(keys))*time.Minute, opts))
+		}
+		left := func() (live []int) {
+			sessions, err := store.ReadMetadata(ctx, "name", "audience", "alice")
+			require.NoError(t, err)
+			n, err := store.CountSubject(ctx, "name", "audience", "alice")
+			require.NoError(t, err)
+			require.EqualValues(t, len(sessions), n)
+			for i, key := range keys {
+				info, err := store.Inspect(ctx, key)
+				if err == nil {
+					require.Contains(t, sessions, info.StoredID)
+					live = append(live, i)
+				}
+			}
+			return live
+		}
+		for range 4 {
+			signIn(3, "")
+		}
+		require.Equal(t, []int{1, 2, 3}, left())
+		signIn(3, keys[1])
+		require.Equal(t, []int{1, 2, 3, 4}, left(), "what it replaces, by its hash, is none of three")
+		info, err := store.Inspect(ctx, keys[2])
+		require.NoError(t, err)
+		require.NoError(t, store.DeleteStored(ctx, "name", info.StoredID))
+		deleted, err := store.DeleteOthers(ctx, "name", "audience", "alice", keys[4])
+		require.NoError(t, err)
+		require.EqualValues(t, 2, deleted)
+		require.Equal(t, []int{4}, left())
+		deleted, err = store.DeleteOthers(ctx, "name", "audience", "alice", storedHash([]byte("nobody")))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, deleted)
+	})
+}

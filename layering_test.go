@@ -41,7 +41,7 @@ var layers = []layer{
 	{"input", []string{"input.go"}, []string{"leaves", "connection"}},
 	{"schema", []string{"schema.go", "check.go", "migrate.go", "migrationplan.go"}, []string{"leaves", "connection", "statements", "input"}},
 	{"store", []string{
-		"store.go", "call.go", "lane.go", "batch.go", "batchtransaction.go", "get.go", "set.go", "update.go", "expire.go", "subject.go", "walk.go", "cleanup.go", "inspect.go",
+		"store.go", "call.go", "lane.go", "batch.go", "batchtransaction.go", "get.go", "set.go", "limit.go", "update.go", "expire.go", "subject.go", "walk.go", "cleanup.go", "inspect.go",
 	}, []string{"leaves", "connection", "pool", "statements", "input", "schema"}},
 }
 
@@ -66,6 +66,8 @@ var importRules = []importRule{
 	{files: []string{"*.go"}, never: []string{"database/sql/...", "testing/..."}},
 	{files: []string{"debug/..."}, only: strings.Fields("bytes context crypto/sha256 embed encoding/base64 encoding/json errors html/template " +
 		"maps math/bits math/rand/v2 net/http net/url path strings sync sync/atomic time " + rootModule)},
+	{files: []string{"httpsession/..."}, only: strings.Fields("bufio bytes context crypto/rand encoding/base64 encoding/json errors fmt io " +
+		"log/slog maps net net/http slices strings sync time unicode/utf8 " + rootModule)},
 	// What is internal does no I/O, but for what is there for it, and does not look up.
 	{
 		files:  []string{"internal/..."},
@@ -84,9 +86,6 @@ var withoutSQL = []string{"pool.go", "poolconn.go", "connector.go", "dialer.go",
 
 // longFunctions are files whose functions are lists of tests.
 var longFunctions = []string{"internal/conformance/..."}
-
-// knownMethods need no comment: their interfaces say what they do.
-var knownMethods = []string{"Error", "Unwrap"}
 
 const (
 	longestFile     = 500
@@ -279,65 +278,6 @@ func TestNoGotoAndNoInit(t *testing.T) {
 			return true
 		})
 	}
-}
-
-func TestExportedNamesAreDocumented(t *testing.T) {
-	set, sources := parseSources(t)
-	undocumented := func(name *ast.Ident) {
-		t.Errorf("%s: %s has no comment that begins with its name", set.Position(name.Pos()), name.Name)
-	}
-	for _, s := range sources {
-		for _, declaration := range s.file.Decls {
-			switch d := declaration.(type) {
-			case *ast.FuncDecl:
-				if d.Name.IsExported() && visible(d) && !speaksOf(d.Doc, d.Name) {
-					undocumented(d.Name)
-				}
-			case *ast.GenDecl:
-				for _, spec := range d.Specs {
-					switch spec := spec.(type) {
-					case *ast.TypeSpec:
-						if spec.Name.IsExported() && !speaksOf(spec.Doc, spec.Name) && !speaksOf(d.Doc, spec.Name) {
-							undocumented(spec.Name)
-						}
-					case *ast.ValueSpec:
-						// A group may be explained as a whole, or at the lines' ends.
-						for _, name := range spec.Names {
-							if name.IsExported() && d.Doc == nil && spec.Doc == nil && spec.Comment == nil {
-								undocumented(name)
-							}
-						}
-					}
-				}
-			}
-		}
-	}
-}
-
-// speaksOf reports whether the comment begins with the name.
-func speaksOf(doc *ast.CommentGroup, name *ast.Ident) bool {
-	words := strings.Fields(doc.Text())
-	return len(words) > 1 && (words[0] == name.Name || words[1] == name.Name && slices.Contains([]string{"A", "An", "The"}, words[0]))
-}
-
-// visible reports whether it is a function, or a method of an exported type that is not
-// a known one.
-func visible(function *ast.FuncDecl) bool {
-	if function.Recv == nil {
-		return true
-	}
-	if slices.Contains(knownMethods, function.Name.Name) {
-		return false
-	}
-	kind := function.Recv.List[0].Type
-	if star, ok := kind.(*ast.StarExpr); ok {
-		kind = star.X
-	}
-	if generic, ok := kind.(*ast.IndexExpr); ok {
-		kind = generic.X
-	}
-	name, ok := kind.(*ast.Ident)
-	return ok && name.IsExported()
 }
 
 // parseSources parses the files of the repository that are no tests, nested modules

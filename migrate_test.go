@@ -318,6 +318,8 @@ func TestWithoutTheMetadataTableEverythingElseWorks(t *testing.T) {
 		for operation, call := range map[string]func() error{
 			"Set":           func() error { return store.Set(ctx, "name", "key", nil, time.Minute, options) },
 			"ReadMetadata":  func() error { _, err := store.ReadMetadata(ctx, "name", "app", "alice"); return err },
+			"CountSubject":  func() error { _, err := store.CountSubject(ctx, "name", "app", "alice"); return err },
+			"DeleteOthers":  func() error { _, err := store.DeleteOthers(ctx, "name", "app", "alice", "key"); return err },
 			"DeleteSubject": func() error { _, err := store.DeleteSubject(ctx, "name", "app", "alice"); return err },
 		} {
 			err := call()

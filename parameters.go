@@ -17,8 +17,8 @@ type parameter struct {
 }
 
 // parameterTable drives ParseConfig, ConnString, what is printed of a Config, and the
-// README's table. Those of the original module come first, in its document's order. The
-// table never changes.
+// page about configuration. Those of the original module come first, in its document's
+// order. The table never changes.
 var parameterTable = []parameter{
 	{"host", "Host", func(c *Config) any { return &c.Host }},
 	{"port", "Port", func(c *Config) any { return &c.Port }},

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -20,95 +21,168 @@ import (
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
 )
 
-var codeBlock = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+var (
+	codeBlock = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+	pageLink  = regexp.MustCompile(`\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)"`)
+	heading   = regexp.MustCompile(`(?m)^#+ (.*)$`)
+)
 
-// readmeBlocks are the README's code blocks in a language.
-func readmeBlocks(t *testing.T, language string) []string {
+// workingCommands are those of shell blocks besides the Makefile's targets.
+var workingCommands = []string{
+	"go get github.com/mysqlsession/mysqlsession", "go run ./cmd/mysqlsession demo",
+}
+
+// pages are the texts for people: those at the root, the README first, and those in docs.
+func pages(t *testing.T) []string {
 	t.Helper()
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	var blocks []string
-	for _, match := range codeBlock.FindAllStringSubmatch(string(readme), -1) {
+	list := []string{"README.md"}
+	for _, pattern := range []string{"*.md", "docs/*.md"} {
+		names, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, name := range names {
+			if name != list[0] && !strings.HasSuffix(name, ".part.md") {
+				list = append(list, filepath.ToSlash(name))
+			}
+		}
+	}
+	return list
+}
+
+// blocks are a page's code blocks in a language.
+func blocks(t *testing.T, page, language string) (list []string) {
+	t.Helper()
+	for _, match := range codeBlock.FindAllStringSubmatch(readText(t, page), -1) {
 		if match[1] == language {
-			blocks = append(blocks, match[2])
+			list = append(list, match[2])
 		}
 	}
-	return blocks
+	return list
 }
 
-func TestTheReadmesCodeBlocksAreOfKindsThatAreTested(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	for _, match := range codeBlock.FindAllStringSubmatch(string(readme), -1) {
-		assert.Contains(t, []string{"go", "sh", "sql", "text"}, match[1], "block:\n%s", match[2])
+func TestThePagesCodeBlocksAreOfKindsThatAreTested(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, match := range codeBlock.FindAllStringSubmatch(readText(t, page), -1) {
+			assert.Contains(t, []string{"go", "sh", "sql", "text"}, match[1], "block of %s:\n%s", page, match[2])
+		}
 	}
 }
 
-func TestTheReadmesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T) {
-	source, err := os.ReadFile("example_test.go")
-	require.NoError(t, err)
-	blocks := readmeBlocks(t, "go")
-	require.NotEmpty(t, blocks)
-	for _, block := range blocks {
-		var indented strings.Builder
-		for line := range strings.Lines(block) {
-			if strings.TrimSpace(line) != "" {
-				indented.WriteByte('\t')
+func TestThePagesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T) {
+	var source strings.Builder
+	for _, pattern := range []string{"example_*test.go", "*/example_test.go", "*/*/example_test.go"} {
+		names, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, name := range names {
+			source.WriteString(readText(t, name))
+		}
+	}
+	require.NotEmpty(t, blocks(t, "README.md", "go"))
+	for _, page := range pages(t) {
+		for _, block := range blocks(t, page, "go") {
+			if !strings.HasPrefix(block, "func ") { // what is between a function's braces
+				block = regexp.MustCompile(`(?m)^.`).ReplaceAllString(block, "\t$0")
 			}
-			indented.WriteString(line)
+			assert.True(t, strings.Contains(source.String(), block), "in no example, but in %s:\n%s", page, block)
 		}
-		assert.Contains(t, string(source), indented.String())
 	}
 }
 
-func TestTheReadmesShellCommandsAreTargetsOfTheMakefile(t *testing.T) {
-	makefile, err := os.ReadFile("Makefile")
-	require.NoError(t, err)
-	for _, block := range readmeBlocks(t, "sh") {
-		for line := range strings.Lines(block) {
-			command, _, _ := strings.Cut(strings.TrimSpace(line), " #")
-			switch words := strings.Fields(command); {
-			case len(words) == 2 && words[0] == "make":
-				assert.Contains(t, string(makefile), "\n"+words[1]+":", line)
-			default:
-				assert.Contains(t, []string{"go get github.com/mysqlsession/mysqlsession", "go run ./cmd/mysqlsession demo"}, strings.TrimSpace(command))
+func TestThePagesShellCommandsWork(t *testing.T) {
+	makefile := readText(t, "Makefile")
+	for _, page := range pages(t) {
+		for _, block := range blocks(t, page, "sh") {
+			for line := range strings.Lines(block) {
+				command, _, _ := strings.Cut(strings.TrimSpace(line), " #")
+				command = strings.TrimSpace(command)
+				words := strings.Fields(command)
+				switch {
+				case len(words) == 0:
+				case words[0] == "make":
+					assert.True(t, strings.Contains(makefile, "\n"+words[1]+":"), "%s: %s", page, line)
+				case words[0] == ".ci/run":
+					for _, stage := range words[1:] {
+						assert.True(t, strings.Contains(readText(t, ".ci/run"), "\nstage_"+stage+"()"), "%s: %s", page, line)
+					}
+				default:
+					assert.Contains(t, workingCommands, command, page)
+				}
 			}
 		}
 	}
 }
 
-func TestTheReadmeHasEveryFieldOfConfigAndEveryOperation(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
+func TestThePagesLinksLeadSomewhere(t *testing.T) {
+	list := pages(t)
+	for _, pattern := range []string{"*/README.md", "*/*/README.md"} { // whose code their own tests look at
+		names, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, names)
+		list = append(list, names...)
+	}
+	for _, page := range list {
+		text := codeBlock.ReplaceAllString(readText(t, page), "")
+		for _, match := range pageLink.FindAllStringSubmatch(text, -1) {
+			target := match[1] + match[2]
+			if strings.HasPrefix(target, "https://") {
+				continue
+			}
+			name, anchor, _ := strings.Cut(target, "#")
+			file := path.Join(path.Dir(page), name)
+			if name == "" {
+				file = page
+			}
+			info, err := os.Stat(file)
+			if assert.NoError(t, err, "%s leads to %s", page, target) && !info.IsDir() && anchor != "" {
+				assert.Contains(t, anchors(readText(t, file)), anchor, "%s leads to %s", page, target)
+			}
+		}
+	}
+}
+
+// anchors are what the headings of a page are called in links, as forges do it.
+func anchors(text string) (list []string) {
+	for _, match := range heading.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
+		name := regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(match[1]), "")
+		list = append(list, strings.ReplaceAll(name, " ", "-"))
+	}
+	return list
+}
+
+func TestThePagesHaveEveryFieldOfConfigAndEveryOperation(t *testing.T) {
+	var all strings.Builder
+	for _, page := range pages(t) {
+		if page == "README.md" || strings.HasPrefix(page, "docs/") {
+			all.WriteString(readText(t, page))
+		}
+	}
+	configuration := readText(t, "docs/configuration.md")
 	fields := reflect.TypeFor[mysqlsession.Config]()
 	for i := range fields.NumField() {
-		assert.Contains(t, string(readme), "`"+fields.Field(i).Name+"`")
+		assert.True(t, strings.Contains(configuration, "`"+fields.Field(i).Name+"`"), "docs/configuration.md has no %s", fields.Field(i).Name)
+	}
+	for _, parameter := range mysqlsession.Parameters() {
+		assert.True(t, strings.Contains(configuration, "`"+parameter.Name+"`"), "docs/configuration.md has no %s", parameter.Name)
 	}
 	store := reflect.TypeFor[*mysqlsession.Store]()
 	for i := range store.NumMethod() {
 		if name := store.Method(i).Name; name != "Pool" && name != "Close" {
-			assert.Contains(t, string(readme), "Store."+name)
+			assert.True(t, strings.Contains(all.String(), "Store."+name), "no page has Store.%s", name)
 		}
 	}
 }
 
-func TestTheReadmesTablesAreWhatTheStoreWorksOn(t *testing.T) {
-	blocks := readmeBlocks(t, "sql")
-	require.NotEmpty(t, blocks)
+func TestThePagesTablesAreWhatTheStoreWorksOn(t *testing.T) {
+	tables := append(blocks(t, "README.md", "sql"), blocks(t, "docs/from-lua-resty-session.md", "sql")...)
+	require.NotEmpty(t, tables)
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
-		cfg := server.NewDatabase(t)
-		admin := server.AdminIn(t, cfg.Database)
-		for _, block := range blocks {
-			for statement := range strings.SplitSeq(block, ";") {
-				if strings.TrimSpace(statement) != "" {
-					execute(t, admin, statement)
-				}
-			}
+		for _, block := range tables {
+			cfg := server.NewDatabase(t)
+			runAll(t, server.AdminIn(t, cfg.Database), block)
+			store := openStore(t, cfg)
+			findings, err := store.Check(t.Context())
+			require.NoError(t, err)
+			assert.Empty(t, findings)
 		}
-		store := openStore(t, cfg)
-		findings, err := store.Check(t.Context())
-		require.NoError(t, err)
-		assert.Empty(t, findings)
 	})
 }
 
@@ -119,6 +193,10 @@ func TestTheReadmesExamplesRun(t *testing.T) {
 		require.NoError(t, openAStore(t.Context()))
 		store := openStore(t, cfg)
 		require.NoError(t, useAStore(t.Context(), store, newKey(), newKey()))
+		require.NoError(t, limitDevices(t.Context(), store, newKey(), newKey()))
+		chosen := newKey()
+		require.NoError(t, limitDevices(t.Context(), store, newKey(), chosen))
+		require.NoError(t, showDevices(t.Context(), store, newKey(), chosen))
 		require.NoError(t, useThePool(t.Context(), store.Pool()))
 		require.NoError(t, showAPool(t.Context(), cfg, http.NewServeMux()))
 		closed := new(expvar.Map)
@@ -133,27 +211,5 @@ func TestTheReadmesExamplesRun(t *testing.T) {
 		recorder := httptest.NewRecorder()
 		answerErrors(recorder, err)
 		assert.Equal(t, status, recorder.Code)
-	}
-}
-
-func TestEveryTestThatSECURITYNamesExists(t *testing.T) {
-	text, err := os.ReadFile("SECURITY.md")
-	require.NoError(t, err)
-	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(text), -1)
-	require.NotEmpty(t, named)
-	there := map[string]bool{}
-	for _, pattern := range []string{"*_test.go", "internal/*/*_test.go", "debug/*_test.go", "cmd/*/*_test.go"} {
-		files, err := filepath.Glob(pattern)
-		require.NoError(t, err)
-		for _, file := range files {
-			source, err := os.ReadFile(file)
-			require.NoError(t, err)
-			for _, match := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(string(source), -1) {
-				there[match[1]] = true
-			}
-		}
-	}
-	for _, match := range named {
-		require.True(t, there[match[1]], "SECURITY.md names %s", match[1])
 	}
 }

@@ -13,10 +13,10 @@ import (
 // Set stores a session, new or not, to live for ttl from now. value is read, not kept. A
 // session of that id under another name is taken over: ids cannot be guessed, so it is
 // the same one. opts may be nil; with OldKey or Metadata all of it is one transaction, in
-// two round trips.
+// two round trips, and one more for each subject of whose sessions MaxPerSubject evicts.
 //
 // Errors: ErrValueTooLarge over MaxPacketSize - 4 bytes, or what column and server take;
-// ErrInvalidTTL; ErrTextColumn; with MustExist ErrNotFound.
+// ErrInvalidTTL; ErrInvalidOptions; ErrTextColumn; with MustExist ErrNotFound.
 func (s *Store) Set(ctx context.Context, name, key string, value []byte, ttl time.Duration, opts *SetOptions) error {
 	ctx, began := s.begin(ctx, "set")
 	return s.end(ctx, "set", began, s.setSession(ctx, name, key, value, ttl, opts))
@@ -33,6 +33,8 @@ func (s *Store) setSession(ctx context.Context, name, key string, value []byte, 
 // kind is which calls the put may share statements with.
 func (p *put) kind() int {
 	switch {
+	case p.limit > 0:
+		return kindSetLimited
 	case p.mustExist:
 		return kindReplace
 	case p.old != "":
@@ -54,6 +56,7 @@ type put struct {
 	old       string // "": none
 	staleEnd  int64
 	metadata  []Metadata // in order, for locks
+	limit     int        // of each subject's live sessions; 0: none
 }
 
 func (p *put) check(s *Store, ttl time.Duration, opts *SetOptions) error {
@@ -80,6 +83,18 @@ func (p *put) check(s *Store, ttl time.Duration, opts *SetOptions) error {
 		}
 	}
 	p.metadata = opts.Metadata
+	return p.limits(opts)
+}
+
+// limits takes in how many sessions a subject may have.
+func (p *put) limits(opts *SetOptions) error {
+	switch {
+	case opts.MaxPerSubject < 0:
+		return detail(ErrInvalidOptions, "MaxPerSubject is %d, must not be negative", opts.MaxPerSubject)
+	case opts.MaxPerSubject > 0 && len(opts.Metadata) == 0:
+		return detail(ErrInvalidOptions, "MaxPerSubject is %d, must come with Metadata, which say whose sessions it limits", opts.MaxPerSubject)
+	}
+	p.limit = opts.MaxPerSubject
 	return nil
 }
 
@@ -156,6 +171,9 @@ func (s *Store) setAll(ctx context.Context, c *Conn, shape *schema, p *put) erro
 		}
 	}
 	t := task{put: *p}
+	if p.limit > 0 {
+		return s.setLimited(ctx, c, shape, &t)
+	}
 	if err := s.transactAll(ctx, c, []*task{&t}); err != errSomeMissing {
 		return cmp.Or(err, t.err)
 	}

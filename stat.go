@@ -12,7 +12,7 @@ type Stat struct {
 	MaxConns          int // PoolSize
 	MinIdleConns      int // MinIdleConns
 	TotalConns        int // all, those being opened or closed included
-	IdleConns         int
+	IdleConns         int // that nobody has
 	AcquiredConns     int // that callers have
 	ConstructingConns int // being opened
 	// Addresses is how many connections lead to each address. nil unless there are several
@@ -41,13 +41,11 @@ type Stat struct {
 	TooLateCount int64
 
 	NewConnsCount int64 // connections opened
-	// Connections closed, by reason: idle longer than KeepaliveTimeout, older than
-	// MaxConnLifetime, found dead or left behind by a failover before use, or unfit after
-	// use (an error, a cancelled call, an open transaction).
-	MaxIdleDestroyCount     int64
-	MaxLifetimeDestroyCount int64
-	DeadDestroyCount        int64
-	BrokenDestroyCount      int64
+	// Connections closed, by reason.
+	MaxIdleDestroyCount     int64 // idle longer than KeepaliveTimeout
+	MaxLifetimeDestroyCount int64 // older than MaxConnLifetime
+	DeadDestroyCount        int64 // before use: found dead, or left behind by a failover
+	BrokenDestroyCount      int64 // after use: an error, a cancelled call, an open transaction
 	// DrainedCount counts connections kept although a call on them was given up: the rest of
 	// its reply came within 250 ms.
 	DrainedCount int64

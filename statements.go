@@ -231,6 +231,35 @@ func selectSubject(t tables) string {
 		t.metadata + " m JOIN " + t.sessions + " s ON s.sid = m.sid WHERE m.aud = ? AND m.sub = ? AND m.sid > ? ORDER BY m.sid LIMIT ?"
 }
 
+// isSubjects is what a subject's sessions are that are live and of a name: parameters are
+// audience and subject twice, name, now. It is exact, also on an old table.
+const isSubjects = "m.aud = ? AND m.sub = ? AND CAST(m.aud AS BINARY) = ? AND CAST(m.sub AS BINARY) = ? AND CAST(s.name AS BINARY) = ? AND " + isLive
+
+// ofSubjects are the tables for isSubjects. Left to itself the server may begin with the
+// sessions, by the index on the expiry, which is all that are live.
+func ofSubjects(t tables) string {
+	return t.metadata + " m STRAIGHT_JOIN " + t.sessions + " s ON s.sid = m.sid"
+}
+
+// countSubject counts a subject's live sessions: parameters are those of isSubjects.
+func countSubject(t tables) string {
+	return "SELECT COUNT(*) FROM " + ofSubjects(t) + " WHERE " + isSubjects
+}
+
+// selectExcess reads which of a subject's live sessions are too many, first those that
+// expire first: parameters are those of isSubjects, the ids of two that do not count, how
+// many others there may be, and how many to read at most.
+func selectExcess(t tables) string {
+	return "SELECT sid FROM (SELECT s.sid, s.exp FROM " + ofSubjects(t) + " WHERE " + isSubjects + " AND CAST(s.sid AS BINARY) NOT IN (?, ?) " +
+		"ORDER BY s.exp DESC, CAST(s.sid AS BINARY) DESC LIMIT 9223372036854775807 OFFSET ?) excess ORDER BY exp, CAST(sid AS BINARY) LIMIT ?"
+}
+
+// deleteFree deletes a row unless somebody has it locked: the parameter is its id. The
+// LIMIT keeps the server from making one of the two tables that are one.
+func deleteFree(t tables) string {
+	return "DELETE s FROM (" + selectKeys(t, 1) + " LIMIT 1 FOR UPDATE SKIP LOCKED) free STRAIGHT_JOIN " + t.sessions + " s ON s.sid = free.sid"
+}
+
 // selectPage reads a page of all ids and names in the order of the ids: parameters are
 // the last page's last id and the page's size.
 func selectPage(t tables) string {

@@ -62,6 +62,22 @@ type SetOptions struct {
 	StaleTTL time.Duration
 	// Metadata is added to what the session has. Duplicates are no error.
 	Metadata []Metadata
+	// MaxPerSubject is how many live sessions of this name each subject of Metadata may
+	// have under its audience, this one included. While there are more, the one that
+	// expires first goes, of those that expire in the same second the one with the
+	// smallest stored id, with all its metadata and in the same transaction; never this
+	// one. 0: no limit. Negative, or without Metadata, it is ErrInvalidOptions.
+	//
+	// OldKey, for as long as StaleTTL lets it live, does not count and is not evicted: it is
+	// this session's own past. What was replaced earlier and lives on does count.
+	//
+	// Sets of one subject that have a limit take turns, on all servers of a cluster too, so
+	// that the limit holds however many come at a time; each waits at most LockWaitTimeout
+	// for its turn. A Set without it limits nothing: have it in each that adds to a subject.
+	// One Set evicts at most 1024 of a subject's sessions. Of a subject that has more
+	// than that to lose, as when the limit is new, the next Sets evict the rest; and as all
+	// its sessions are looked at, each costs time in proportion to their number.
+	MaxPerSubject int
 	// Remember marks a persistent session. It is accepted for parity with
 	// lua-resty-session and, as there, stored nowhere: it is the cookie's affair.
 	Remember bool

@@ -41,23 +41,77 @@ func (s *Store) readSubject(ctx context.Context, name, audience, subject string)
 	return sessions, nil
 }
 
+// CountSubject is how many live sessions a subject has under that audience: as many as
+// ReadMetadata returns, at one moment and in one round trip. Of nobody it is 0.
+func (s *Store) CountSubject(ctx context.Context, name, audience, subject string) (int64, error) {
+	ctx, began := s.begin(ctx, "count subject")
+	live, err := s.countSubject(ctx, name, audience, subject)
+	return live, s.end(ctx, "count subject", began, err)
+}
+
+func (s *Store) countSubject(ctx context.Context, name, audience, subject string) (live int64, err error) {
+	q := subjectQuery{name: name, audience: audience, subject: subject}
+	if err := q.check(); err != nil {
+		return 0, &callError{"count subject", err}
+	}
+	err = s.do(ctx, "count subject", func(c *Conn, shape *schema) error {
+		if err := s.allow(ctx, c, shape, (*schema).needMetadata); err != nil {
+			return err
+		}
+		return c.roundTrip(ctx, effectNone, []request{{
+			statement: s.texts.countSubject, parameters: subjectParameters(name, Metadata{audience, subject}, s.now()), columns: 1,
+			row: func(row []wire.Value) error {
+				var ok bool
+				if live, ok = row[0].Int(); !ok {
+					return detail(ErrProtocol, "a count is no number")
+				}
+				return nil
+			},
+		}})
+	})
+	if err != nil {
+		return 0, err
+	}
+	return live, nil
+}
+
+// subjectParameters are those of isSubjects.
+func subjectParameters(name string, m Metadata, now int64) []wire.Parameter {
+	audience, subject := wire.Text(m.Audience), wire.Text(m.Subject)
+	return []wire.Parameter{audience, subject, audience, subject, wire.Text(name), wire.Int(now)}
+}
+
 // DeleteSubject removes a subject's sessions under that audience, with all their
 // metadata: it is logged out everywhere. It returns how many were live; those that
 // had expired and awaited the clean-up go too, uncounted. A session that is stored
 // meanwhile stays.
 func (s *Store) DeleteSubject(ctx context.Context, name, audience, subject string) (int64, error) {
 	ctx, began := s.begin(ctx, "delete subject")
-	deleted, err := s.endSubject(ctx, name, audience, subject)
+	q := subjectQuery{name: name, audience: audience, subject: subject}
+	deleted, err := s.endSubject(ctx, "delete subject", q, q.check())
 	return deleted, s.end(ctx, "delete subject", began, err)
 }
 
-func (s *Store) endSubject(ctx context.Context, name, audience, subject string) (int64, error) {
+// DeleteOthers is DeleteSubject of all sessions but one: a subject is logged out everywhere
+// else. key is that session's id as Get takes it, with HashKeys too. What it replaced and
+// what lives on for its StaleTTL goes with the others. Is key nobody's, or another
+// subject's, nothing is spared.
+func (s *Store) DeleteOthers(ctx context.Context, name, audience, subject, key string) (int64, error) {
+	ctx, began := s.begin(ctx, "delete others")
 	q := subjectQuery{name: name, audience: audience, subject: subject}
-	if err := q.check(); err != nil {
-		return 0, &callError{"delete subject", err}
+	err := q.check()
+	if err == nil {
+		q.spared, err = s.stored(name, key)
 	}
-	var deleted int64
-	err := s.do(ctx, "delete subject", func(c *Conn, shape *schema) (err error) {
+	deleted, err := s.endSubject(ctx, "delete others", q, err)
+	return deleted, s.end(ctx, "delete others", began, err)
+}
+
+func (s *Store) endSubject(ctx context.Context, operation string, q subjectQuery, invalid error) (deleted int64, err error) {
+	if invalid != nil {
+		return 0, &callError{operation, invalid}
+	}
+	err = s.do(ctx, operation, func(c *Conn, shape *schema) (err error) {
 		deleted, err = s.deleteSubject(ctx, c, shape, q)
 		return err
 	})
@@ -76,9 +130,11 @@ func (s *Store) deleteSubject(ctx context.Context, c *Conn, shape *schema, q sub
 			return 0, err
 		}
 		for _, row := range q.page {
-			if row.live {
+			switch {
+			case row.key == q.spared:
+			case row.live:
 				live = append(live, row.key)
-			} else {
+			default:
 				expired = append(expired, row.key)
 			}
 		}
@@ -123,6 +179,7 @@ func keyParameters(keys []string, size int) []wire.Parameter {
 // subjectQuery walks through a subject's sessions page by page.
 type subjectQuery struct {
 	name, audience, subject string
+	spared                  string // the id of a session to be left alone; "": none
 
 	after string // the last page's last id
 	rows  int    // how many the last page had, those of others included

@@ -21,6 +21,9 @@ type texts struct {
 	deleteSessions  [2]rungs
 	deleteExactly   [2]rungs
 	selectSubject   string
+	countSubject    string
+	selectExcess    string
+	deleteFree      string
 	selectPage      string
 	selectExpired   string
 	deleteExpired   [2]rungs
@@ -68,6 +71,9 @@ func newTexts(t tables, largestValue int) texts {
 		endLiveSession:  endLiveSession(t),
 		deleteSession:   deleteSession(t),
 		selectSubject:   selectSubject(t),
+		countSubject:    countSubject(t),
+		selectExcess:    selectExcess(t),
+		deleteFree:      deleteFree(t),
 		selectPage:      selectPage(t),
 		selectExpired:   selectExpired(t),
 

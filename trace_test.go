@@ -51,6 +51,8 @@ func TestEveryOperationIsToldOfOnceWithItsTimeAndItsError(t *testing.T) {
 			{"update", func() error { return store.Update(ctx, "n", key, time.Hour, same) }, nil},
 			{"read metadata", func() error { _, err := store.ReadMetadata(ctx, "n", "a", "s"); return err }, nil},
 			{"delete subject", func() error { _, err := store.DeleteSubject(ctx, "n", "a", "s"); return err }, nil},
+			{"delete others", func() error { _, err := store.DeleteOthers(ctx, "n", "a", "s", key); return err }, nil},
+			{"count subject", func() error { _, err := store.CountSubject(ctx, "n", "a", "s"); return err }, nil},
 			{"inspect", func() error { _, err := store.Inspect(ctx, key); return err }, nil},
 			{"inspect subject", func() error { _, err := store.InspectSubject(ctx, "a", "s"); return err }, nil},
 			{"count", func() error { _, err := store.Count(ctx); return err }, nil},

@@ -14,9 +14,18 @@ func beginRequest() request { return request{statement: "SET autocommit = 0"} }
 
 // transact runs requests, of which the first is beginRequest, as one transaction in two
 // round trips: the statements, and then, when all replies have been read and verify has
-// nothing against them, COMMIT. verify is also asked when a statement failed, as it may
-// know the reason: its error goes before. A failure before the commit has applied nothing.
+// nothing against them, COMMIT. A failure before the commit has applied nothing.
 func (c *Conn) transact(ctx context.Context, requests []request, verify func() error) error {
+	if err := c.open(ctx, requests, verify); err != nil {
+		return err
+	}
+	return c.commit(ctx)
+}
+
+// open runs requests, of which the first is beginRequest, in a transaction that is left to
+// proceed and commit. verify is also asked when a statement failed, as it may know the
+// reason: its error goes before. After an error there is no transaction.
+func (c *Conn) open(ctx context.Context, requests []request, verify func() error) error {
 	if err := c.enter(); err != nil {
 		return err
 	}
@@ -32,23 +41,35 @@ func (c *Conn) transact(ctx context.Context, requests []request, verify func() e
 			err = objection
 		}
 	}
+	return c.unlessFailed(ctx, err)
+}
+
+// proceed runs more requests in the open transaction. After an error there is none.
+func (c *Conn) proceed(ctx context.Context, requests []request) error {
+	return c.unlessFailed(ctx, c.roundTrip(ctx, effectPending, requests))
+}
+
+// unlessFailed rolls the transaction back if there is an error, or the caller is gone.
+func (c *Conn) unlessFailed(ctx context.Context, err error) error {
 	if err == nil && ctx.Err() != nil {
 		err = &notAppliedError{contextError(ctx, ctx.Err())}
 	}
 	if err != nil {
 		c.rollback(ctx)
-		return err
 	}
-	return c.commit(ctx)
+	return err
 }
 
-// commit ends the transaction. The connection commits by itself again, or is closed.
-func (c *Conn) commit(ctx context.Context) error {
-	requests := [...]request{{statement: "COMMIT"}, {statement: "SET autocommit = 1"}}
+// commit ends the transaction. The connection commits by itself again, or is closed. The
+// requests of behind are sent in the same round trip, each to be committed by itself; what
+// becomes of them says nothing about the transaction.
+func (c *Conn) commit(ctx context.Context, behind ...request) error {
+	var room [2]request
+	requests := append(append(room[:0], request{statement: "COMMIT"}, request{statement: "SET autocommit = 1"}), behind...)
 	if err := c.enter(); err != nil {
 		return err
 	}
-	usable, err := c.exchange(ctx, effectWrite, requests[:])
+	usable, err := c.exchange(ctx, effectWrite, requests)
 	commit, autocommit := c.outcomes[0], c.outcomes[1]
 	c.leave(usable && autocommit.done()) // nobody must get it while it does not commit by itself
 	refused := asServerError(commit.err)

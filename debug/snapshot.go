@@ -10,7 +10,7 @@ import (
 // pool, or the recorder, was made: what happened meanwhile is the difference of two snapshots.
 type Snapshot struct {
 	Elapsed float64        `json:"elapsed"` // milliseconds since the page was made
-	Pools   []PoolSnapshot `json:"pools"`
+	Pools   []PoolSnapshot `json:"pools"`   // in the order in which the page was given them
 }
 
 // PoolSnapshot is what is known of one pool.
@@ -32,15 +32,15 @@ type Calls struct {
 	Batches []Batches `json:"batches"`
 }
 
-// Bucket is how many calls took From, in nanoseconds, or longer, but less than To. What took
-// less than all buckets is in the first, what took more is in the last.
+// Bucket is a Count of calls that took From, in nanoseconds, or longer, but less than To. What
+// took less than all buckets is in the first, what took more is in the last.
 type Bucket struct {
 	From  time.Duration `json:"from"`
 	To    time.Duration `json:"to"`
 	Count uint64        `json:"count"`
 }
 
-// Batches is how many batches served so many calls.
+// Batches is a Count of batches that served so many calls each.
 type Batches struct {
 	Calls int    `json:"calls"`
 	Count uint64 `json:"count"`

@@ -73,6 +73,9 @@ func (s *Store) save(r *http.Request, w http.ResponseWriter, session *sessions.S
 	} else {
 		options.OldKey, options.StaleTTL = known.id, s.StaleTTL
 	}
+	if len(options.Metadata) > 0 {
+		options.MaxPerSubject = s.MaxPerSubject
+	}
 	if err := s.sessions.Set(r.Context(), session.Name(), id, value, s.ttl(session.Options.MaxAge), &options); err != nil {
 		return err
 	}

@@ -436,3 +436,29 @@ func TestTheStoreForgetsSessionsThatNobodyHolds(t *testing.T) {
 		runtime.KeepAlive(held)
 	})
 }
+
+func TestASubjectHasNoMoreSessionsThanItMay(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		f.Metadata, f.MaxPerSubject = whose, 2
+		signIn := func(user string, maxAge int) *http.Cookie {
+			session, r := f.session(t)
+			session.Values["user"], session.Options.MaxAge = user, maxAge
+			return f.save(t, r, session)
+		}
+		grace, nobody := signIn("grace", 50), f.saved(t, nil)
+		first, second := signIn("ada", 100), signIn("ada", 200)
+		f.saved(t, map[any]any{"seen": true}, second) // is no sign-in
+		f.values(t, first)
+		third := signIn("ada", 300)
+		f.isNew(t, first)
+
+		// A sign-in without a new id counts, and a new id without a sign-in does not.
+		fourth := f.saved(t, map[any]any{"user": "ada"}, nobody)
+		f.isNew(t, third)
+		session, r := f.session(t, fourth)
+		require.NoError(t, f.Rotate(r, httptest.NewRecorder(), session))
+		for _, cookie := range []*http.Cookie{second, grace} {
+			f.values(t, cookie)
+		}
+	})
+}

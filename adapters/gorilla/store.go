@@ -51,6 +51,10 @@ type Store struct {
 	// sessions, and ReadMetadata lists them. It must change nothing and be safe for
 	// concurrent use. nil: sessions are nobody's.
 	Metadata func(session *sessions.Session) []mysqlsession.Metadata
+	// MaxPerSubject is how many live sessions each subject of Metadata may have: a save that
+	// adds to one ends those beyond it that would expire first. 0: any number. Without Metadata
+	// it does nothing; negative, such saves fail with mysqlsession.ErrInvalidOptions.
+	MaxPerSubject int
 
 	sessions *mysqlsession.Store
 	known    ledger

@@ -56,6 +56,10 @@ type Options struct {
 	// manager for the session that is being saved, which is locked. Its error ends the save
 	// and is returned as it is. nil: none.
 	Metadata func(data []byte) ([]mysqlsession.Metadata, error)
+	// MaxPerSubject is how many live sessions each subject of Metadata may have: the first save
+	// under a token, as after RenewToken, ends those beyond it that would expire first. 0: any
+	// number. Without Metadata it does nothing; negative, saves fail with ErrInvalidOptions.
+	MaxPerSubject int
 }
 
 const (
@@ -121,6 +125,9 @@ func (s *Store) CommitCtx(ctx context.Context, token string, data []byte, expiry
 		if opts.Metadata, err = s.opts.Metadata(data); err != nil {
 			return err
 		}
+	}
+	if !opts.MustExist && len(opts.Metadata) > 0 {
+		opts.MaxPerSubject = s.opts.MaxPerSubject
 	}
 	err = s.store.Set(ctx, s.opts.Name, token, data, ttl, &opts)
 	switch {

@@ -365,3 +365,29 @@ func TestMetadataComesFromWhatIsSaved(t *testing.T) {
 		f.holds(t, nobody, "")
 	})
 }
+
+func TestASubjectHasNoMoreSessionsThanItMay(t *testing.T) {
+	opts := scsstore.Options{
+		Metadata: func(data []byte) ([]mysqlsession.Metadata, error) {
+			if len(data) == 0 {
+				return nil, nil
+			}
+			return []mysqlsession.Metadata{{Audience: "web", Subject: string(data)}}, nil
+		},
+		MaxPerSubject: 2,
+	}
+	eachForm(t, opts, func(t *testing.T, f form, _ *mysqlsession.Store) {
+		first, second, third, grace := token(), token(), token(), token()
+		require.NoError(t, f.commit(grace, []byte("grace"), soon()))
+		require.NoError(t, f.commit(token(), nil, soon()))
+		require.NoError(t, f.commit(second, []byte("ada"), soon().Add(time.Hour)))
+		require.NoError(t, f.commit(first, []byte("ada"), soon()))
+		require.NoError(t, f.commit(first, []byte("ada"), soon())) // once more is no sign-in
+		f.holds(t, second, "ada")
+		require.NoError(t, f.commit(third, []byte("ada"), soon().Add(time.Hour)))
+		f.lacks(t, first)
+		f.holds(t, second, "ada")
+		f.holds(t, third, "ada")
+		f.holds(t, grace, "grace")
+	})
+}

@@ -38,8 +38,8 @@ func Run(t *testing.T, subject Subject) {
 	t.Helper()
 	tests := slices.Concat(
 		valueTests(), expiryTests(), touchTests(), timeLimitTests(), rotationTests(),
-		metadataTests(), subjectTests(), nameTests(), inputTests(), caseTests(),
-		bulkTests(), updateTests(), cleanupTests(), transactionTests(), contextTests(),
+		metadataTests(), subjectTests(), othersTests(), limitTests(),
+		nameTests(), inputTests(), caseTests(), bulkTests(), updateTests(), cleanupTests(), transactionTests(), contextTests(),
 		interoperabilityTests(), crowdTests(),
 	)
 	for _, test := range tests {

@@ -100,6 +100,10 @@ func keyedOperations() []operation {
 		{"Touch", func(f *fixture, name, key string) error {
 			return f.store.Touch(f.Context(), name, key, time.Minute)
 		}},
+		{"DeleteOthers", func(f *fixture, name, key string) error {
+			_, err := f.store.DeleteOthers(f.Context(), name, "app", "alice", key)
+			return err
+		}},
 		{"Update", func(f *fixture, name, key string) error {
 			return f.store.Update(f.Context(), name, key, time.Minute, func(old []byte) ([]byte, error) { return old, nil })
 		}},
@@ -115,6 +119,10 @@ func wholeOperations() []operation {
 		}},
 		{"DeleteSubject", func(f *fixture, name, _ string) error {
 			_, err := f.store.DeleteSubject(f.Context(), name, "app", "alice")
+			return err
+		}},
+		{"CountSubject", func(f *fixture, name, _ string) error {
+			_, err := f.store.CountSubject(f.Context(), name, "app", "alice")
 			return err
 		}},
 		{"Each", func(f *fixture, name, _ string) error {

@@ -221,6 +221,14 @@ func transactionTests() []test {
 			f.holds(id("old"), "before")
 			assert.Zero(f, f.count("SELECT COUNT(*) FROM sessions_meta"))
 		}},
+		{"a set that cannot evict stores nothing", func(f *fixture) {
+			f.set(id("old"), "kept", time.Hour, of("app", "alice"))
+			f.set(id("older"), "value", time.Minute, of("app", "alice"))
+			f.trigger("refuse_delete", "BEFORE DELETE ON sessions", "OLD.data = 'kept'")
+			f.serverRefuses(f.trySet(id("new"), "after", time.Hour, limited(1, "app", "alice")), id("new"))
+			f.listed("app", "alice", id("old"), id("older"))
+			assert.Equal(f, 2, f.sessions())
+		}},
 	}
 }
 

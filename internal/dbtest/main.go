@@ -62,6 +62,9 @@ var lasting = [...]string{
 	"os/signal.loop(",
 	"os/signal.signal_recv(",
 	"runtime.ensureSigM(",
+	// The clocks of fasthttp and of fiber's cache.
+	"github.com/valyala/fasthttp.updateServerDate",
+	"github.com/gofiber/fiber/v3/middleware/cache.New.",
 	// Its connections to the engine, and to the container that cleans up after it.
 	"net/http.(*persistConn).",
 	"github.com/testcontainers/testcontainers-go.",
