@@ -2,6 +2,7 @@ package mysqlsession
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -24,7 +25,8 @@ type LogOptions struct {
 // LogTrace is a Trace that logs what an operator may want to know: calls that have failed or
 // were slow, connections that were opened, that could not be opened, or were closed, and
 // batches that fell apart. It never logs an id, a value or metadata, and of errors that are
-// not this package's, such as those of a function given to Update, only that there was one.
+// not this package's, such as those of a function given to Update, or the cause of a
+// context's end, only that there was one.
 //
 // Leaks, migrations and findings about the schema are not among it: Config.Logger gets
 // them. Set both to the same logger and everything is there once.
@@ -137,8 +139,12 @@ func levelOf(kind string) slog.Level {
 }
 
 // loggedError is the text of an error of this package. What others' errors quote nobody
-// knows.
+// knows, nor what somebody has given a context as the cause of its end.
 func loggedError(err error) string {
+	var ended *causeError
+	if errors.As(err, &ended) {
+		return prefix + ended.err.Error() + ", its cause is of the kind " + ErrorKind(ended.cause)
+	}
 	if text := err.Error(); strings.HasPrefix(text, prefix) {
 		return text
 	}

@@ -89,6 +89,23 @@ func TestErrorsOfOthersAreNotQuotedInTheLog(t *testing.T) {
 	}
 }
 
+// An application may give as a cause whatever it knows of the request.
+func TestTheCauseOfAContextsEndIsNotQuotedInTheLog(t *testing.T) {
+	var lines loggedLines
+	cfg := mysqlsession.Config{PoolSize: 1, Database: "app", CleanupInterval: -1, Trace: mysqlsession.LogTrace(lines.logger(), mysqlsession.LogOptions{})}
+	inPool(t, cfg, func(t *testing.T, _ *backend, pool *mysqlsession.Pool) {
+		store, err := mysqlsession.NewStore(pool, cfg)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errors.New("alice has left"))
+		require.ErrorContains(t, store.Delete(ctx, "n", newKey()), "alice", "the caller is told")
+		require.NoError(t, store.Close())
+	})
+	logged := fmt.Sprint(lines.take(t))
+	require.Contains(t, logged, "context canceled, its cause is of the kind other")
+	require.NotContains(t, logged, "alice")
+}
+
 func TestConnectionsThatComeAndGoAreLogged(t *testing.T) {
 	var lines loggedLines
 	trace := mysqlsession.LogTrace(lines.logger(), mysqlsession.LogOptions{})
