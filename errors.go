@@ -197,3 +197,20 @@ type detailError struct {
 
 func (e *detailError) Error() string { return e.sentinel.Error() + ": " + e.text }
 func (e *detailError) Unwrap() error { return e.sentinel }
+
+// contextError is the context's error, and the cause it was given, if another.
+func contextError(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if cause == ErrClosed { // the context was our own
+		return ErrClosed
+	}
+	if cause != nil && !errors.Is(cause, err) {
+		return &causeError{err, cause}
+	}
+	return err
+}
+
+type causeError struct{ err, cause error }
+
+func (e *causeError) Error() string   { return e.err.Error() + ": " + trimPrefix(e.cause) }
+func (e *causeError) Unwrap() []error { return []error{e.err, e.cause} }
