@@ -1,6 +1,7 @@
 package httpsession
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,22 +13,26 @@ import (
 	"github.com/mysqlsession/mysqlsession"
 )
 
-// commit stores the session and tells the header.
-func (s *Session[T]) commit(header http.Header) error {
-	if err := s.save(); err != nil {
-		return err
-	}
-	s.sent = true
-	if s.used {
+// commit stores the session.
+func (s *Session[T]) commit() error {
+	err := s.save()
+	s.sent = err == nil
+	return err
+}
+
+// tell puts into the header what commit has come to. Where it has failed that is the cookie of
+// an id that Save has stored before: the browser's own one is over.
+func (s *Session[T]) tell(header http.Header) {
+	if s.used && s.sent {
 		addVary(header)
 	}
 	switch cfg := &s.manager.config; {
 	case s.pending == cookieIsSet:
-		addCookie(header, cfg.cookie(s.id, s.cookieAge(cfg.Clock())))
-	case s.pending == cookieGoes && len(s.request.CookiesNamed(cfg.CookieName)) > 0:
+		// With a second id under way that could not be stored, the first one lives still.
+		addCookie(header, cfg.cookie(cmp.Or(s.id, s.replaced), s.cookieAge(cfg.Clock())))
+	case s.pending == cookieGoes && s.sent && len(s.request.CookiesNamed(cfg.CookieName)) > 0:
 		addCookie(header, cfg.cookie("", -1))
 	}
-	return nil
 }
 
 // finish stores what has changed since the response began. Nobody can be told of an error.
