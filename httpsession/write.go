@@ -137,7 +137,7 @@ func (s *Session[T]) create(ctx context.Context, now time.Time, encoded []byte) 
 		return err
 	}
 	if s.carried && cfg.StaleTTL > 0 {
-		s.keepStale(ctx)
+		s.keepStale(ctx, id)
 	}
 	s.id, s.row, s.pending = id, encoded, cookieIsSet
 	s.replaced, s.oldRow, s.carried = "", nil, false
@@ -146,11 +146,22 @@ func (s *Session[T]) create(ctx context.Context, now time.Time, encoded []byte) 
 }
 
 // keepStale moves what was replaced to another name. Under its own a request that is under
-// way with the old id could touch or save it, which would give it a whole life again.
-func (s *Session[T]) keepStale(ctx context.Context) {
+// way with the old id could touch or save it, which would give it a whole life again. id is
+// the new one.
+func (s *Session[T]) keepStale(ctx context.Context, id string) {
 	cfg := &s.manager.config
-	if err := s.manager.store.Set(ctx, cfg.Name+staleSuffix, s.replaced, s.oldRow, cfg.StaleTTL, nil); err != nil {
+	err := s.manager.store.Set(ctx, cfg.Name+staleSuffix, s.replaced, s.oldRow, cfg.StaleTTL, nil)
+	if err != nil {
 		s.log(slog.LevelWarn, "a replaced session could not be kept apart", err)
+		return
+	}
+	// What was revoked since the rotation has just been stored anew, and who revoked it may
+	// have looked for it already. If so, the session itself is gone by now.
+	if _, err = s.manager.store.Get(ctx, cfg.Name, id); err != nil {
+		err = s.manager.store.Delete(ctx, cfg.Name+staleSuffix, s.replaced)
+	}
+	if err != nil {
+		s.log(slog.LevelWarn, "a replaced session can be read although it was revoked", err)
 	}
 }
 
