@@ -454,6 +454,7 @@ func TestASubjectHasNoMoreSessionsThanItMay(t *testing.T) {
 		s.pass(time.Minute)
 		second.does(func(s *session) { s.Rotate() }) // is no sign-in
 		second.does(func(s *session) { s.SignIn("ada") })
+		s.pass(time.Minute)
 		is("ada", first) // and so lives on, longer than the second
 		s.pass(time.Minute)
 		third := signIn("ada")
