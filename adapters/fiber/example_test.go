@@ -29,6 +29,26 @@ func ExampleNewSessions() {
 	log.Print(app.Listen(":8080"))
 }
 
+func ExampleNewSessionsWithOptions() {
+	store, err := mysqlsession.Open(context.Background(), mysqlsession.Config{Username: "shop", Database: "shop"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+
+	whose := func(values map[any]any) []mysqlsession.Metadata {
+		if user, signedIn := values["user"].(string); signedIn {
+			return []mysqlsession.Metadata{{Audience: "web", Subject: user}}
+		}
+		return nil
+	}
+	storage := fiberstorage.NewSessionsWithOptions(store, "session", fiberstorage.SessionOptions{Metadata: whose, MaxPerSubject: 5})
+	app := fiber.New()
+	app.Use(recover.New())
+	app.Use(session.New(session.Config{Storage: storage}))
+	log.Print(app.Listen(":8080"))
+}
+
 func ExampleNewGeneral() {
 	store, err := mysqlsession.Open(context.Background(), mysqlsession.Config{Username: "shop", Database: "shop"})
 	if err != nil {
