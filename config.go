@@ -222,7 +222,7 @@ type Config struct {
 	// LeakThreshold is how long a connection from Pool.Acquire or Pool.Do may be held. One
 	// that is held longer is reported to Trace.Leak and, as a warning, to Logger, with the
 	// stack that acquired it, and once more if it is given back after all. It costs each of
-	// the two a microsecond. 0, or negative: nobody is told; from 1 ms to 365 days.
+	// the two a fraction of a microsecond. 0, or negative: nobody is told; from 1 ms to 365 days.
 	LeakThreshold time.Duration
 
 	// Trace is told of calls, batches and connections. nil: nobody is.

@@ -183,16 +183,6 @@ type callError struct {
 func (e *callError) Error() string { return prefix + e.operation + ": " + trimPrefix(e.err) }
 func (e *callError) Unwrap() error { return e.err }
 
-// causeError is an error and what has led to it.
-type causeError struct{ err, cause error }
-
-func (e *causeError) Error() string   { return e.err.Error() + ": " + trimPrefix(e.cause) }
-func (e *causeError) Unwrap() []error { return []error{e.err, e.cause} }
-
-// givenCauseError is a context's error with the cause that its owner gave it, in the owner's
-// words.
-type givenCauseError struct{ causeError }
-
 func trimPrefix(err error) string { return strings.TrimPrefix(err.Error(), prefix) }
 
 // detail is a sentinel with the particulars of this case behind its text.
@@ -207,3 +197,25 @@ type detailError struct {
 
 func (e *detailError) Error() string { return e.sentinel.Error() + ": " + e.text }
 func (e *detailError) Unwrap() error { return e.sentinel }
+
+// contextError is the context's error, and the cause it was given, if another.
+func contextError(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if cause == ErrClosed { // the context was our own
+		return ErrClosed
+	}
+	if cause != nil && !errors.Is(cause, err) {
+		return &givenCauseError{causeError{err, cause}}
+	}
+	return err
+}
+
+// givenCauseError is a context's error with the cause that its owner gave it, in the owner's
+// words.
+type givenCauseError struct{ causeError }
+
+// causeError is an error and what has led to it.
+type causeError struct{ err, cause error }
+
+func (e *causeError) Error() string   { return e.err.Error() + ": " + trimPrefix(e.cause) }
+func (e *causeError) Unwrap() []error { return []error{e.err, e.cause} }

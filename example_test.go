@@ -3,7 +3,9 @@ package mysqlsession_test
 import (
 	"context"
 	"errors"
+	"expvar"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"time"
@@ -40,6 +42,20 @@ func showAPool(ctx context.Context, cfg mysqlsession.Config, admin *http.ServeMu
 		return err
 	}
 	admin.Handle("/debug/sessions/", recorder.Handler(store.Pool()))
+	return store.Close()
+}
+
+func watchAStore(ctx context.Context, cfg mysqlsession.Config, logger *slog.Logger, closed *expvar.Map) error {
+	cfg.Logger = logger                  // what is wrong with the schema, migrations, leaks
+	cfg.LeakThreshold = 30 * time.Second // who holds a connection longer is named, with a stack
+	cfg.Trace = mysqlsession.JoinTraces(
+		mysqlsession.LogTrace(logger, mysqlsession.LogOptions{SlowCall: 250 * time.Millisecond}),
+		&mysqlsession.Trace{Disconnect: func(info mysqlsession.DisconnectInfo) { closed.Add(string(info.Reason), 1) }},
+	)
+	store, err := mysqlsession.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
 	return store.Close()
 }
 

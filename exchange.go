@@ -475,15 +475,3 @@ type lostError struct {
 
 func (e *lostError) Error() string   { return e.text }
 func (e *lostError) Unwrap() []error { return []error{ErrUnavailable, e.cause} }
-
-// contextError is the context's error, and the cause it was given, if another.
-func contextError(ctx context.Context, err error) error {
-	cause := context.Cause(ctx)
-	if cause == ErrClosed { // the context was our own
-		return ErrClosed
-	}
-	if cause != nil && !errors.Is(cause, err) {
-		return &givenCauseError{causeError{err, cause}}
-	}
-	return err
-}

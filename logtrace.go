@@ -25,7 +25,8 @@ type LogOptions struct {
 // LogTrace is a Trace that logs what an operator may want to know: calls that have failed or
 // were slow, connections that were opened, that could not be opened, or were closed, and
 // batches that fell apart. It never logs an id, a value or metadata, and of errors that are
-// not this package's, such as those of a function given to Update, only that there was one.
+// not this package's, such as those of a function given to Update, or the cause of a
+// context's end, only that there was one.
 //
 // Leaks, migrations and findings about the schema are not among it: Config.Logger gets
 // them. Set both to the same logger and everything is there once.
@@ -138,10 +139,13 @@ func levelOf(kind string) slog.Level {
 }
 
 // loggedError is the text of an error of this package. What others' errors quote nobody
-// knows, nor what the cause quotes that somebody gave a context.
+// knows, nor what somebody has given a context as the cause of its end.
 func loggedError(err error) string {
-	var given *givenCauseError
-	if text := err.Error(); strings.HasPrefix(text, prefix) && !errors.As(err, &given) {
+	var ended *givenCauseError
+	if errors.As(err, &ended) {
+		return prefix + ended.err.Error() + ", its cause is of the kind " + ErrorKind(ended.cause)
+	}
+	if text := err.Error(); strings.HasPrefix(text, prefix) {
 		return text
 	}
 	return "not of this package"

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,24 +90,42 @@ func TestErrorsOfOthersAreNotQuotedInTheLog(t *testing.T) {
 	}
 }
 
-// Nor may the cause that a handler gives a context.
-func TestTheCauseOfAContextIsNotQuotedInTheLog(t *testing.T) {
+// An application may give as a cause whatever it knows of the request.
+func TestTheCauseOfAContextsEndIsNotQuotedInTheLog(t *testing.T) {
 	var lines loggedLines
-	trace := mysqlsession.LogTrace(lines.logger(), mysqlsession.LogOptions{})
-	inPool(t, mysqlsession.Config{PoolSize: 1}, func(t *testing.T, _ *backend, pool *mysqlsession.Pool) {
-		held := hold(t, pool, 1)
+	cfg := mysqlsession.Config{PoolSize: 1, Database: "app", CleanupInterval: -1, Trace: mysqlsession.LogTrace(lines.logger(), mysqlsession.LogOptions{})}
+	inPool(t, cfg, func(t *testing.T, _ *backend, pool *mysqlsession.Pool) {
+		store, err := mysqlsession.NewStore(pool, cfg)
+		require.NoError(t, err)
 		ctx, cancel := context.WithCancelCause(t.Context())
-		waiting := acquiring(ctx, pool)
-		cancel(errors.New("user alice went away"))
-		err := <-waiting
-		release(held)
-		require.ErrorContains(t, err, "alice", "its caller is told")
-		trace.Call(ctx, failed(err))
-		logged := lines.take(t)
-		require.Len(t, logged, 1)
-		require.Equal(t, "canceled", logged[0]["kind"])
-		require.Equal(t, "not of this package", logged[0]["error"])
+		cancel(errors.New("alice has left"))
+		require.ErrorContains(t, store.Delete(ctx, "n", newKey()), "alice", "the caller is told")
+		require.NoError(t, store.Close())
 	})
+	logged := fmt.Sprint(lines.take(t))
+	require.Contains(t, logged, "context canceled, its cause is of the kind other")
+	require.NotContains(t, logged, "alice")
+}
+
+// What this package itself gives as a cause is what an operator wants to know.
+func TestWhatALimitOfOursHasEndedIsInTheLog(t *testing.T) {
+	var lines loggedLines
+	var armed atomic.Bool
+	cfg := mysqlsession.Config{PoolSize: 2, ConnectTimeout: time.Second, Trace: mysqlsession.LogTrace(lines.logger(), mysqlsession.LogOptions{})}
+	cfg.BeforeConnect = func(ctx context.Context, _ *mysqlsession.Config) error {
+		if !armed.Load() {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	inPool(t, cfg, func(t *testing.T, _ *backend, pool *mysqlsession.Pool) {
+		held := hold(t, pool, 1)
+		armed.Store(true)
+		require.Error(t, <-acquiring(t.Context(), pool))
+		release(held)
+	})
+	require.Contains(t, fmt.Sprint(lines.take(t)), "connect: BeforeConnect: server unavailable: context deadline exceeded")
 }
 
 func TestConnectionsThatComeAndGoAreLogged(t *testing.T) {

@@ -2,6 +2,8 @@ package mysqlsession_test
 
 import (
 	"errors"
+	"expvar"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -197,6 +199,9 @@ func TestTheReadmesExamplesRun(t *testing.T) {
 		require.NoError(t, showDevices(t.Context(), store, newKey(), chosen))
 		require.NoError(t, useThePool(t.Context(), store.Pool()))
 		require.NoError(t, showAPool(t.Context(), cfg, http.NewServeMux()))
+		closed := new(expvar.Map)
+		require.NoError(t, watchAStore(t.Context(), cfg, slog.New(slog.DiscardHandler), closed))
+		require.NotNil(t, closed.Get(string(mysqlsession.DisconnectPoolClosed)))
 	})
 	for err, status := range map[error]int{
 		mysqlsession.ErrNotFound:    http.StatusUnauthorized,

@@ -84,7 +84,8 @@ func subjectParameters(name string, m Metadata, now int64) []wire.Parameter {
 // DeleteSubject removes a subject's sessions under that audience, with all their
 // metadata: it is logged out everywhere. It returns how many were live; those that
 // had expired and awaited the clean-up go too, uncounted. A session that is stored
-// meanwhile stays.
+// meanwhile may stay; but the ids that take the place of others do not get away by that, for it
+// looks again until it finds none, 32 times at most.
 func (s *Store) DeleteSubject(ctx context.Context, name, audience, subject string) (int64, error) {
 	ctx, began := s.begin(ctx, "delete subject")
 	q := subjectQuery{name: name, audience: audience, subject: subject}
@@ -107,31 +108,56 @@ func (s *Store) DeleteOthers(ctx context.Context, name, audience, subject, key s
 	return deleted, s.end(ctx, "delete others", began, err)
 }
 
+// subjectPasses is how often a subject's sessions are looked for, at most. Who has a session
+// rotated again and again can be between two ids at one look, but not at so many.
+const subjectPasses = 32
+
 func (s *Store) endSubject(ctx context.Context, operation string, q subjectQuery, invalid error) (deleted int64, err error) {
 	if invalid != nil {
 		return 0, &callError{operation, invalid}
 	}
-	err = s.do(ctx, operation, func(c *Conn, shape *schema) (err error) {
-		deleted, err = s.deleteSubject(ctx, c, shape, q)
-		return err
-	})
-	if err != nil {
-		return 0, err
+	spared := false // there was the session to be spared
+	for range subjectPasses {
+		var p pass
+		err = s.do(ctx, operation, func(c *Conn, shape *schema) (err error) {
+			p, err = s.deleteSubject(ctx, c, shape, q, spared)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		deleted, spared = deleted+p.deleted, p.spared
+		if !p.again {
+			break
+		}
 	}
 	return deleted, nil
 }
 
+// pass is what became of a subject's sessions in one pass of deleteSubject.
+type pass struct {
+	deleted int64
+	spared  bool // the session to be spared is live
+	again   bool // there may be more
+}
+
 // deleteSubject reads all ids, and deletes by them in one transaction. A DELETE that joins
-// would lock what it reads, in the index's order, and deadlock with live traffic.
-func (s *Store) deleteSubject(ctx context.Context, c *Conn, shape *schema, q subjectQuery) (int64, error) {
+// would lock what it reads, in the index's order, and deadlock with live traffic. What was
+// stored between the two is looked for behind the COMMIT, in its round trip: it may be what a
+// session was replaced by that is deleted here.
+//
+// Is the session to be spared gone that was there before, it was replaced itself, nobody
+// knows by which, and nothing is deleted.
+func (s *Store) deleteSubject(ctx context.Context, c *Conn, shape *schema, q subjectQuery, before bool) (p pass, err error) {
 	var live, expired []string
 	for q.more() {
 		if err := s.subjectPage(ctx, c, shape, &q); err != nil {
-			return 0, err
+			return p, err
 		}
 		for _, row := range q.page {
 			switch {
 			case row.key == q.spared:
+				p.spared = row.live
 			case row.live:
 				live = append(live, row.key)
 			default:
@@ -139,21 +165,28 @@ func (s *Store) deleteSubject(ctx context.Context, c *Conn, shape *schema, q sub
 			}
 		}
 	}
-	if len(live)+len(expired) == 0 {
-		return 0, nil
+	if len(live)+len(expired) == 0 || before && !p.spared {
+		return p, nil
 	}
 	requests := []request{beginRequest()}
 	requests = s.appendDeletes(requests, shape, q.name, live)
 	counted := len(requests)
 	requests = s.appendDeletes(requests, shape, q.name, expired)
-	var deleted int64
-	err := c.transact(ctx, requests, func() error {
+	err = c.open(ctx, requests, func() error {
 		for i := range requests[1:counted] {
-			deleted += c.outcomes[1+i].result.RowsAffected
+			p.deleted += c.outcomes[1+i].result.RowsAffected
 		}
 		return nil
 	})
-	return deleted, err
+	if err != nil {
+		return p, err
+	}
+	q = subjectQuery{name: q.name, audience: q.audience, subject: q.subject, spared: q.spared}
+	if err := c.commit(ctx, s.subjectRequest(&q)); err != nil {
+		return p, err
+	}
+	p.again = !c.outcomes[2].done() || q.rows == pageSize || slices.ContainsFunc(q.page, func(row subjectRow) bool { return row.live && row.key != q.spared })
+	return p, nil
 }
 
 // appendDeletes appends the statements that delete the keys, in the order of their locks.
@@ -208,14 +241,24 @@ func (s *Store) subjectPage(ctx context.Context, c *Conn, shape *schema, q *subj
 	if err := s.allow(ctx, c, shape, (*schema).needMetadata); err != nil {
 		return err
 	}
-	q.page = q.page[:0]
-	rows, last := 0, q.after
+	next := *q // to be asked for again if this fails half-way
+	if err := c.roundTrip(ctx, effectNone, []request{s.subjectRequest(&next)}); err != nil {
+		return err
+	}
+	*q = next
+	q.begun = true
+	return nil
+}
+
+// subjectRequest asks for the next page.
+func (s *Store) subjectRequest(q *subjectQuery) request {
 	parameters := []wire.Parameter{wire.Int(s.now()), wire.Text(q.audience), wire.Text(q.subject), wire.Text(q.after), wire.Int(pageSize)}
-	err := c.roundTrip(ctx, effectNone, []request{{
+	q.page, q.rows = q.page[:0], 0
+	return request{
 		statement: s.texts.selectSubject, parameters: parameters, columns: 7,
 		row: func(row []wire.Value) error {
-			rows++
-			last = string(row[0].Raw())
+			q.rows++
+			q.after = string(row[0].Raw())
 			if string(row[1].Raw()) != q.audience || string(row[2].Raw()) != q.subject || string(row[4].Raw()) != q.name || row[4].IsNull() {
 				return nil
 			}
@@ -227,9 +270,5 @@ func (s *Store) subjectPage(ctx context.Context, c *Conn, shape *schema, q *subj
 			q.page = append(q.page, subjectRow{key: string(row[3].Raw()), expires: expires, live: live == 1})
 			return nil
 		},
-	}})
-	if err == nil {
-		q.begun, q.rows, q.after = true, rows, last
 	}
-	return err
 }

@@ -53,8 +53,9 @@ type Config struct {
 	TouchInterval time.Duration
 	// StaleTTL is how much longer the id that Rotate has replaced can be read, for requests
 	// that a browser has sent before it got the new one. They see the session as it was
-	// before that request, and what they change is dropped. 0: not at all; at most a minute.
-	// It is not for SignIn, whose old id may be known to others.
+	// before that request, and what they change is dropped, a Destroy too. Nor does a Destroy
+	// of the new id end the old one before its time; SignOutEverywhere does. 0: not at all; at
+	// most a minute. It is not for SignIn, whose old id may be known to others.
 	StaleTTL time.Duration
 
 	// Lazy leaves it to the handler whether the session is read, by Manager.Load: for sites

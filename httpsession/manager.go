@@ -66,6 +66,7 @@ func (m *Manager[T]) Handler(next http.Handler) http.Handler {
 			ResponseWriter: w,
 			before:         w.Header().Clone(),
 			commit:         s.commit,
+			tell:           s.tell,
 			fail:           func(w http.ResponseWriter, err error) { m.config.ErrorHandler(w, r, err) },
 		}
 		// The manager itself is the key: another one's session is of another type.

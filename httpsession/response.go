@@ -18,7 +18,8 @@ var errUncommitted = errors.New("httpsession: the session was not saved")
 type response struct {
 	http.ResponseWriter
 	before http.Header // as it was before the handler
-	commit func(header http.Header) error
+	commit func() error
+	tell   func(header http.Header) // what commit has come to
 	fail   func(w http.ResponseWriter, err error)
 
 	begun bool
@@ -32,10 +33,13 @@ func (w *response) begin() error {
 	}
 	w.begun, w.err = true, errUncommitted
 	header := w.ResponseWriter.Header()
-	if w.err = w.commit(header); w.err != nil {
+	if w.err = w.commit(); w.err != nil {
 		// Neither its length nor its cookies are those of an error.
 		clear(header)
 		maps.Copy(header, w.before)
+	}
+	w.tell(header)
+	if w.err != nil {
 		w.fail(w.ResponseWriter, w.err)
 	}
 	return w.err

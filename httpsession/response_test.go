@@ -201,6 +201,34 @@ func TestASignOutThatFailsIsNotSaidToBeDone(t *testing.T) {
 	})
 }
 
+// Save has ended the id that the browser came with, so an error that keeps the new one from it
+// would sign it out.
+func TestWhatFailsAfterASaveLeavesTheBrowserTheSessionThatWasSaved(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		for name, change := range map[string]func(*session){"change": count, "rotation": (*session).Rotate} {
+			t.Run(name, func(t *testing.T) { failsAfterSave(t, s, change) })
+		}
+	})
+}
+
+func failsAfterSave(t *testing.T, s *site, change func(*session)) {
+	b := s.browser()
+	b.does(func(s *session) { s.SignIn("ada") })
+	s.handle(s.sessions.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		session := s.sessions.From(r.Context())
+		session.Rotate()
+		assert.NoError(t, session.Save(r.Context()))
+		s.failing.with(mysqlsession.ErrUnavailable)
+		change(session)
+	})))
+	a := b.send(http.MethodPost)
+	assert.Equal(t, http.StatusServiceUnavailable, a.StatusCode)
+	assert.Len(t, a.Header["Set-Cookie"], 1)
+	s.failing.with(nil)
+	_, subject := b.sees()
+	assert.Equal(t, "ada", subject)
+}
+
 func TestATouchThatFailsFailsNoRequestAndIsTriedAgain(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		b := s.browser()

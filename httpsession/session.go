@@ -136,18 +136,19 @@ func (s *Session[T]) Update(ctx context.Context, fn func(value *T) error) error 
 	}
 	var current *content[T]
 	var encoded []byte
+	var refused error // by fn, whose ErrNotFound is of something else
 	err := s.manager.store.Update(ctx, s.manager.config.Name, s.id, ttl, func(old []byte) (_ []byte, err error) {
 		if current, err = decode[T](old); err != nil {
 			return nil, err
 		}
-		if err = fn(&current.Value); err != nil {
-			return nil, err
+		if refused = fn(&current.Value); refused != nil {
+			return nil, refused
 		}
 		encoded, err = current.encode()
 		return encoded, err
 	})
 	if err != nil {
-		s.lost = errors.Is(err, mysqlsession.ErrNotFound)
+		s.lost = refused == nil && errors.Is(err, mysqlsession.ErrNotFound)
 		return err
 	}
 	s.content.Value, s.row = current.Value, encoded

@@ -368,6 +368,22 @@ func TestAnErrorInUpdateChangesNothing(t *testing.T) {
 	})
 }
 
+// The function may look for something else in the same store, and not find it. That was taken
+// for the end of the session, whose changes were dropped then.
+func TestAnErrorNotFoundOfUpdatesFunctionIsNotTheSessions(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		b := s.browser()
+		b.count()
+		b.does(func(s *session) {
+			err := s.Update(t.Context(), func(*content) error { return mysqlsession.ErrNotFound })
+			assert.Equal(t, mysqlsession.ErrNotFound, err)
+			s.Value().Count = 7
+		})
+		value, _ := b.sees()
+		assert.Equal(t, 7, value.Count)
+	})
+}
+
 func TestAnIDThatTheStoreDoesNotKnowIsNeverTakenUp(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		planted := base64.RawURLEncoding.EncodeToString(make([]byte, 32))
@@ -438,6 +454,7 @@ func TestASubjectHasNoMoreSessionsThanItMay(t *testing.T) {
 		s.pass(time.Minute)
 		second.does(func(s *session) { s.Rotate() }) // is no sign-in
 		second.does(func(s *session) { s.SignIn("ada") })
+		s.pass(time.Minute)
 		is("ada", first) // and so lives on, longer than the second
 		s.pass(time.Minute)
 		third := signIn("ada")

@@ -1,6 +1,7 @@
 package httpsession
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,22 +13,26 @@ import (
 	"github.com/mysqlsession/mysqlsession"
 )
 
-// commit stores the session and tells the header.
-func (s *Session[T]) commit(header http.Header) error {
-	if err := s.save(); err != nil {
-		return err
-	}
-	s.sent = true
-	if s.used {
+// commit stores the session.
+func (s *Session[T]) commit() error {
+	err := s.save()
+	s.sent = err == nil
+	return err
+}
+
+// tell puts into the header what commit has come to. Where it has failed that is the cookie of
+// an id that Save has stored before: the browser's own one is over.
+func (s *Session[T]) tell(header http.Header) {
+	if s.used && s.sent {
 		addVary(header)
 	}
 	switch cfg := &s.manager.config; {
 	case s.pending == cookieIsSet:
-		addCookie(header, cfg.cookie(s.id, s.cookieAge(cfg.Clock())))
-	case s.pending == cookieGoes && len(s.request.CookiesNamed(cfg.CookieName)) > 0:
+		// With a second id under way that could not be stored, the first one lives still.
+		addCookie(header, cfg.cookie(cmp.Or(s.id, s.replaced), s.cookieAge(cfg.Clock())))
+	case s.pending == cookieGoes && s.sent && len(s.request.CookiesNamed(cfg.CookieName)) > 0:
 		addCookie(header, cfg.cookie("", -1))
 	}
-	return nil
 }
 
 // finish stores what has changed since the response began. Nobody can be told of an error.
@@ -132,7 +137,7 @@ func (s *Session[T]) create(ctx context.Context, now time.Time, encoded []byte) 
 		return err
 	}
 	if s.carried && cfg.StaleTTL > 0 {
-		s.keepStale(ctx)
+		s.keepStale(ctx, id)
 	}
 	s.id, s.row, s.pending = id, encoded, cookieIsSet
 	s.replaced, s.oldRow, s.carried = "", nil, false
@@ -141,11 +146,22 @@ func (s *Session[T]) create(ctx context.Context, now time.Time, encoded []byte) 
 }
 
 // keepStale moves what was replaced to another name. Under its own a request that is under
-// way with the old id could touch or save it, which would give it a whole life again.
-func (s *Session[T]) keepStale(ctx context.Context) {
+// way with the old id could touch or save it, which would give it a whole life again. id is
+// the new one.
+func (s *Session[T]) keepStale(ctx context.Context, id string) {
 	cfg := &s.manager.config
-	if err := s.manager.store.Set(ctx, cfg.Name+staleSuffix, s.replaced, s.oldRow, cfg.StaleTTL, nil); err != nil {
+	err := s.manager.store.Set(ctx, cfg.Name+staleSuffix, s.replaced, s.oldRow, cfg.StaleTTL, nil)
+	if err != nil {
 		s.log(slog.LevelWarn, "a replaced session could not be kept apart", err)
+		return
+	}
+	// What was revoked since the rotation has just been stored anew, and who revoked it may
+	// have looked for it already. If so, the session itself is gone by now.
+	if _, err = s.manager.store.Get(ctx, cfg.Name, id); err != nil {
+		err = s.manager.store.Delete(ctx, cfg.Name+staleSuffix, s.replaced)
+	}
+	if err != nil {
+		s.log(slog.LevelWarn, "a replaced session can be read although it was revoked", err)
 	}
 }
 

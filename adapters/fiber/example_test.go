@@ -29,6 +29,24 @@ func ExampleNewSessions() {
 	log.Print(app.Listen(":8080"))
 }
 
+// Sessions that are found by whose they are, to sign somebody out everywhere, and of which
+// nobody has more than five.
+func ExampleNewSessionsWithOptions() {
+	var store *mysqlsession.Store // from mysqlsession.Open
+	storage := fiberstorage.NewSessionsWithOptions(store, "session", fiberstorage.SessionOptions{
+		Metadata: func(values map[any]any) []mysqlsession.Metadata {
+			user, signedIn := values["user"].(string)
+			if !signedIn {
+				return nil
+			}
+			return []mysqlsession.Metadata{{Audience: "web", Subject: user}}
+		},
+		MaxPerSubject: 5,
+	})
+	app := fiber.New()
+	app.Use(session.New(session.Config{Storage: storage}))
+}
+
 func ExampleNewGeneral() {
 	store, err := mysqlsession.Open(context.Background(), mysqlsession.Config{Username: "shop", Database: "shop"})
 	if err != nil {

@@ -1,6 +1,7 @@
 package gorillastore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -14,9 +15,10 @@ import (
 )
 
 // Save stores the session for another Options.MaxAge seconds and sets its cookie, which must
-// be before the response's body. With a negative MaxAge it ends the session: its row and
-// its cookie. A new session gets its ID, of 43 characters. One that has been loaded or
-// saved and whose ID the program has emptied since gets a new one, as with Rotate.
+// be before the response's body. With a negative MaxAge it ends the session: its row, even if
+// the request's context has ended, and its cookie. A new session gets its ID, of 43
+// characters. One that has been loaded or saved and whose ID the program has emptied since
+// gets a new one, as with Rotate.
 //
 // A session that has been loaded or saved is stored only if it is still live. If it was
 // signed out, revoked or has expired meanwhile the error is mysqlsession.ErrNotFound, and it
@@ -120,10 +122,13 @@ func (s *Store) end(r *http.Request, w http.ResponseWriter, session *sessions.Se
 		return err
 	}
 	known := s.known.of(session)
+	// Who has closed the page after a click on "sign out" is signed out all the same. The
+	// mysqlsession.Store bounds each call.
+	ctx := context.WithoutCancel(r.Context())
 	var failures []error
 	for _, id := range []string{known.id, session.ID} {
 		if isID(id) {
-			failures = append(failures, s.sessions.Delete(r.Context(), session.Name(), id))
+			failures = append(failures, s.sessions.Delete(ctx, session.Name(), id))
 		}
 		if known.id == session.ID {
 			break

@@ -288,6 +288,18 @@ func TestASaveEndsWithItsRequestsContext(t *testing.T) {
 	})
 }
 
+// A browser that leaves the page takes its request back: the sign-out was lost with it.
+func TestAVisitorWhoHasGoneHasSignedOutAllTheSame(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		session, r := f.session(t, f.saved(t, map[any]any{"user": "ada"}))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		session.Options.MaxAge = -1
+		require.NoError(t, session.Save(r.WithContext(ctx), httptest.NewRecorder()))
+		require.Zero(t, f.live(t))
+	})
+}
+
 func TestANameThatCannotBeACookiesIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		r := request(t)

@@ -24,8 +24,8 @@ const (
 // name, and read, changed and ended under it by operations of the mysqlsession.Store as well.
 //
 // It is safe for concurrent use once its fields are set, which must be done before the
-// first request. Calls end with the request's context. Closing it is not needed; whoever
-// opened the mysqlsession.Store closes that one.
+// first request. Calls end with the request's context, but for those that end a session.
+// Closing it is not needed; whoever opened the mysqlsession.Store closes that one.
 type Store struct {
 	// Codecs sign the id that the cookie holds, and encrypt it where they have a key for that.
 	// The first one writes, all of them read. Those that New makes read a cookie however old

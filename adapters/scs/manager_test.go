@@ -260,6 +260,19 @@ func TestADestroyedSessionIsGoneAndTheRequestMayBeginAnother(t *testing.T) {
 	})
 }
 
+// The README says how: scs finds the session in a context without its end.
+func TestAVisitorWhoHasGoneIsSignedOutAsTheReadmeSays(t *testing.T) {
+	eachManager(t, func(t *testing.T, manager *scs.SessionManager) {
+		token := saved(t, manager, "user", "ada")
+		ctx, cancel := context.WithCancel(load(t, manager, token))
+		cancel()
+		require.ErrorIs(t, manager.Destroy(ctx), context.Canceled)
+		require.Equal(t, "ada", manager.GetString(load(t, manager, token), "user"))
+		require.NoError(t, manager.Destroy(context.WithoutCancel(ctx)))
+		require.Empty(t, manager.GetString(load(t, manager, token), "user"))
+	})
+}
+
 func TestAMergedSessionIsGone(t *testing.T) {
 	eachManager(t, func(t *testing.T, manager *scs.SessionManager) {
 		before, after := saved(t, manager, "basket", 7), saved(t, manager, "user", "ada")

@@ -121,7 +121,8 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) logout(w http.ResponseWriter, r *http.Request) {
-	if err := s.sessions.Destroy(r.Context()); err != nil {
+	// Who has closed the page after the click is signed out all the same.
+	if err := s.sessions.Destroy(context.WithoutCancel(r.Context())); err != nil {
 		fail(w, r, err)
 	}
 }

@@ -1,10 +1,12 @@
 // Package paired measures what a small change costs on a machine that is not quiet: the
-// alternatives take short turns, each round in the opposite order of the last one, and are
-// compared within a round. What else goes on then meets all of them.
+// alternatives take short turns, in an order that is drawn for each round, and are compared
+// within a round. What else goes on then meets all of them, and none always comes first, or
+// right behind itself, when everything is still warm.
 package paired
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -34,11 +36,7 @@ type turn struct{ rate, cpu float64 }
 func Compare(alternatives []Alternative, callers, rounds int, length time.Duration) ([]Result, error) {
 	turns := make([][]turn, len(alternatives))
 	for round := range rounds + 1 {
-		for step := range alternatives {
-			i := step
-			if round%2 == 1 {
-				i = len(alternatives) - 1 - step
-			}
+		for _, i := range rand.Perm(len(alternatives)) {
 			t, err := run(alternatives[i], callers, length)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", alternatives[i].Name, err)

@@ -76,8 +76,8 @@ func (t *Telemetry) observe(o metric.Observer, stat mysqlsession.Stat) {
 	o.ObserveInt64(i.timeouts, stat.AcquireTimeoutCount+stat.TooLateCount, p.observe...)
 }
 
-func (t *Telemetry) measureCall(ctx context.Context, info mysqlsession.CallInfo) {
-	t.instruments.duration.Record(ctx, info.Duration.Seconds(), t.calls.Of(keyOf(&info), newCall).record...)
+func (t *Telemetry) measureCall(ctx context.Context, info *mysqlsession.CallInfo) {
+	t.instruments.duration.Record(ctx, info.Duration.Seconds(), t.calls.Of(keyOf(info), newCall).record...)
 }
 
 func (t *Telemetry) measureConnect(info mysqlsession.ConnectInfo) {

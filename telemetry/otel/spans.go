@@ -33,12 +33,12 @@ func (t *Telemetry) spanOf(ctx context.Context) trace.Span {
 	return span
 }
 
-func (t *Telemetry) endSpan(ctx context.Context, info mysqlsession.CallInfo) {
+func (t *Telemetry) endSpan(ctx context.Context, err error) {
 	span := t.spanOf(ctx)
 	if span == nil {
 		return
 	}
-	t.fail(span, info.Err)
+	t.fail(span, err)
 	span.End()
 }
 

@@ -65,16 +65,29 @@ func New(options Options) (*Telemetry, error) {
 // batches and connections are told of.
 func (t *Telemetry) Trace() *mysqlsession.Trace {
 	hooks := &mysqlsession.Trace{}
+	if t.instruments != nil || t.tracer != nil {
+		hooks.Call = t.endCall
+	}
 	if t.instruments != nil {
-		hooks.Call = t.measureCall
 		hooks.Connect = t.measureConnect
 		hooks.Acquire = t.measureAcquire
 		hooks.Release = t.measureRelease
 	}
-	if t.tracer == nil {
-		return hooks
+	if t.tracer != nil {
+		hooks.CallStart = t.startSpan
+		hooks.Batch = t.batchSpan
 	}
-	return mysqlsession.JoinTraces(hooks, &mysqlsession.Trace{CallStart: t.startSpan, Call: t.endSpan, Batch: t.batchSpan})
+	return hooks
+}
+
+// endCall is one hook and not two that are joined: calls are what there are many of.
+func (t *Telemetry) endCall(ctx context.Context, info mysqlsession.CallInfo) {
+	if t.instruments != nil {
+		t.measureCall(ctx, &info)
+	}
+	if t.tracer != nil {
+		t.endSpan(ctx, info.Err)
+	}
 }
 
 // Register has the pool's figures observed with each collection of metrics, until unregister

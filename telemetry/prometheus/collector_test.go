@@ -218,11 +218,17 @@ func TestASecondPoolOfANameIsRefusedAndTheScrapeGoesOn(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		e := newEndpoint(t)
 		first, second := telemetrytest.Open(t, server, e.Trace()), telemetrytest.Open(t, server, e.Trace())
-		_, err := e.Add(first.Store.Pool())
+		remove, err := e.Add(first.Store.Pool())
 		require.NoError(t, err)
 		_, err = e.Add(second.Store.Pool())
 		require.ErrorContains(t, err, `"telemetry"`)
 		require.Contains(t, e.scrape(t), "mysqlsession_pool_connections")
+
+		remove()
+		_, err = e.Add(second.Store.Pool())
+		require.NoError(t, err)
+		remove()
+		require.Contains(t, e.scrape(t), "mysqlsession_pool_connections", "what is removed is the first one, and that is gone")
 	})
 }
 
