@@ -85,7 +85,8 @@ func subjectParameters(name string, m Metadata, now int64) []wire.Parameter {
 // metadata: it is logged out everywhere. It returns how many were live; those that
 // had expired and awaited the clean-up go too, uncounted. A session that is stored
 // meanwhile may stay; but the ids that take the place of others do not get away by that, for it
-// looks again until it finds none, 32 times at most.
+// looks again until it finds none, 32 times at most. Each look is all or nothing; after an
+// error the count says how many are gone.
 func (s *Store) DeleteSubject(ctx context.Context, name, audience, subject string) (int64, error) {
 	ctx, began := s.begin(ctx, "delete subject")
 	q := subjectQuery{name: name, audience: audience, subject: subject}
@@ -124,7 +125,7 @@ func (s *Store) endSubject(ctx context.Context, operation string, q subjectQuery
 			return err
 		})
 		if err != nil {
-			return 0, err
+			return deleted, err
 		}
 		deleted, spared = deleted+p.deleted, p.spared
 		if !p.again {
