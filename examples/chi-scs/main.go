@@ -22,7 +22,7 @@ func main() { service.Main("chi-scs", newServer) }
 
 // newServer is what to copy: the store is one that mysqlsession.Open has opened, after
 // store.Migrate.
-func newServer(store *mysqlsession.Store) (service.Server, error) {
+func newServer(store *mysqlsession.Store) (*http.Server, error) {
 	return &http.Server{Handler: newSite(store).handler(), ReadHeaderTimeout: 10 * time.Second}, nil
 }
 

@@ -22,7 +22,7 @@ import (
 
 func main() { service.Main("fiber", newServer) }
 
-func newServer(store *mysqlsession.Store) (service.Server, error) { return server{newApp(store)}, nil }
+func newServer(store *mysqlsession.Store) (server, error) { return server{newApp(store)}, nil }
 
 // server has net/http's names for what fiber's application does.
 type server struct{ app *fiber.App }

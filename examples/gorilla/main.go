@@ -22,7 +22,7 @@ import (
 func main() { service.Main("gorilla", newServer) }
 
 // newServer is what to copy: db is one that mysqlsession.Open has opened, after db.Migrate.
-func newServer(db *mysqlsession.Store) (service.Server, error) {
+func newServer(db *mysqlsession.Store) (*http.Server, error) {
 	// Who knows the key can make cookies. With one for each start, all are signed out by it.
 	key := cmp.Or(os.Getenv("SESSION_KEY"), string(securecookie.GenerateRandomKey(32)))
 	store := gorillastore.New(db, []byte(key))

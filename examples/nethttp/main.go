@@ -17,7 +17,7 @@ func main() { service.Main("nethttp", newServer) }
 
 // newServer is what to copy: the store is one that mysqlsession.Open has opened, after
 // store.Migrate.
-func newServer(store *mysqlsession.Store) (service.Server, error) {
+func newServer(store *mysqlsession.Store) (*http.Server, error) {
 	// This is plain HTTP; leave Insecure out behind TLS.
 	sessions, err := httpsession.New[visitor](store, httpsession.Config{Insecure: true})
 	if err != nil {

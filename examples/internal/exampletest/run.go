@@ -6,28 +6,36 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mysqlsession/mysqlsession"
 	"github.com/mysqlsession/mysqlsession/examples/internal/service"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
 )
 
+// starter is Start for one service.
+type starter func(t *testing.T, arguments ...string) (address string, end func())
+
 // Run takes visitors through the service, on every server.
-func Run(t *testing.T, open service.Open) {
+func Run[S service.Server](t *testing.T, open func(store *mysqlsession.Store) (S, error)) {
+	start := func(t *testing.T, arguments ...string) (string, func()) {
+		t.Helper()
+		return Start(t, open, arguments...)
+	}
 	for _, journey := range []struct {
 		name string
-		run  func(t *testing.T, server dbtest.Server, open service.Open)
+		run  func(t *testing.T, server dbtest.Server, start starter)
 	}{
 		{"it knows who is signed in and forgets who has gone", signInAndOut},
 		{"a restart signs nobody out", restart},
 		{"an outage signs nobody out", outage},
 	} {
 		t.Run(journey.name, func(t *testing.T) {
-			dbtest.Each(t, func(t *testing.T, server dbtest.Server) { journey.run(t, server, open) })
+			dbtest.Each(t, func(t *testing.T, server dbtest.Server) { journey.run(t, server, start) })
 		})
 	}
 }
 
-func signInAndOut(t *testing.T, server dbtest.Server, open service.Open) {
-	address, _ := Start(t, open, "-dsn", server.NewDatabase(t).ConnString())
+func signInAndOut(t *testing.T, server dbtest.Server, start starter) {
+	address, _ := start(t, "-dsn", server.NewDatabase(t).ConnString())
 	phone, desk, other := NewVisitor(t, address), NewVisitor(t, address), NewVisitor(t, address)
 	phone.Sees("nobody is signed in")
 	phone.Posts("/login?user=ada")
@@ -48,20 +56,20 @@ func signInAndOut(t *testing.T, server dbtest.Server, open service.Open) {
 	other.Sees("grace, visit 1")
 }
 
-func restart(t *testing.T, server dbtest.Server, open service.Open) {
+func restart(t *testing.T, server dbtest.Server, start starter) {
 	dsn := server.NewDatabase(t).ConnString()
-	address, end := Start(t, open, "-dsn", dsn)
+	address, end := start(t, "-dsn", dsn)
 	v := NewVisitor(t, address)
 	v.Posts("/login?user=ada")
 	end()
-	v.Address, _ = Start(t, open, "-dsn", dsn)
+	v.Address, _ = start(t, "-dsn", dsn)
 	v.Sees("ada, visit 1")
 }
 
-func outage(t *testing.T, server dbtest.Server, open service.Open) {
+func outage(t *testing.T, server dbtest.Server, start starter) {
 	cfg := server.NewDatabase(t)
 	admin := server.AdminIn(t, cfg.Database)
-	address, _ := Start(t, open, "-dsn", cfg.ConnString())
+	address, _ := start(t, "-dsn", cfg.ConnString())
 	v := NewVisitor(t, address)
 	v.Posts("/login?user=ada")
 	_, err := admin.ExecContext(t.Context(), "RENAME TABLE sessions TO away")

@@ -13,12 +13,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/mysqlsession/mysqlsession"
 	"github.com/mysqlsession/mysqlsession/examples/internal/service"
 )
 
 // Start runs the service until the test ends, or until end is called, and returns its
 // address.
-func Start(t *testing.T, open service.Open, arguments ...string) (address string, end func()) {
+func Start[S service.Server](t *testing.T, open func(store *mysqlsession.Store) (S, error), arguments ...string) (address string, end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	reader, writer := io.Pipe()

@@ -27,13 +27,9 @@ type Server interface {
 	Shutdown(ctx context.Context) error
 }
 
-// Open makes the server whose sessions are in the store. Closing the store is left to the
-// caller.
-type Open func(store *mysqlsession.Store) (Server, error)
-
 // Main is all of an example's main: it serves until it is interrupted. name is what the
-// flags' help calls the program.
-func Main(name string, open Open) {
+// flags' help calls the program, and open makes the server whose sessions are in the store.
+func Main[S Server](name string, open func(store *mysqlsession.Store) (S, error)) {
 	database.Watchdog()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -42,9 +38,9 @@ func Main(name string, open Open) {
 	}
 }
 
-// Run serves until ctx ends. The first line that it prints begins with its address and a
-// semicolon.
-func Run(ctx context.Context, name string, arguments []string, out io.Writer, open Open) error {
+// Run is Main for these arguments, until ctx ends. The first line that it prints begins with
+// its address and a semicolon.
+func Run[S Server](ctx context.Context, name string, arguments []string, out io.Writer, open func(store *mysqlsession.Store) (S, error)) error {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	dsn := flags.String("dsn", "", "the database, mysql://user:password@host/database; a throw-away one unless told")
 	listen := flags.String("listen", "127.0.0.1:8080", "the address to serve at")

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
 // one is a service with one session, which is everybody's.
-func one(store *mysqlsession.Store) (service.Server, error) {
+func one(store *mysqlsession.Store) (*http.Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 		if err := store.Set(r.Context(), "session", "one", []byte(r.FormValue("user")), time.Hour, nil); err != nil {
@@ -48,32 +48,29 @@ func TestWithoutADatabaseItStartsOne(t *testing.T) {
 }
 
 func TestWhatCannotBeDoneIsAnError(t *testing.T) {
-	run := func(open service.Open, arguments ...string) error {
-		return service.Run(t.Context(), "one", arguments, io.Discard, open)
-	}
-	require.ErrorIs(t, run(one, "-help"), flag.ErrHelp)
-	require.Error(t, run(one, "-unknown"))
-	require.ErrorIs(t, run(one, "-dsn", "mysql://"), mysqlsession.ErrInvalidConfig)
-	require.ErrorIs(t, run(one, "-dsn", "mysql://?x=y"), mysqlsession.ErrInvalidConfig)
+	run := func(arguments ...string) error { return service.Run(t.Context(), "one", arguments, io.Discard, one) }
+	require.ErrorIs(t, run("-help"), flag.ErrHelp)
+	require.Error(t, run("-unknown"))
+	require.ErrorIs(t, run("-dsn", "mysql://"), mysqlsession.ErrInvalidConfig)
+	require.ErrorIs(t, run("-dsn", "mysql://?x=y"), mysqlsession.ErrInvalidConfig)
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		dsn := server.NewDatabase(t).ConnString()
 		for _, address := range []string{"nowhere", "127.0.0.1:nowhere", "256.0.0.1:http"} {
-			err := run(one, "-dsn", dsn, "-listen", address)
+			err := run("-dsn", dsn, "-listen", address)
 			require.ErrorAs(t, err, new(*net.OpError))
 			assert.ErrorContains(t, err, "listen")
 		}
 		broken := errors.New("broken")
-		require.ErrorIs(t, run(func(*mysqlsession.Store) (service.Server, error) { return nil, broken }, "-dsn", dsn), broken)
-		require.ErrorIs(t, run(func(*mysqlsession.Store) (service.Server, error) {
-			return unable{&http.Server{ReadHeaderTimeout: time.Second}, broken}, nil
-		}, "-dsn", dsn, "-listen", "127.0.0.1:0"), broken)
+		arguments := []string{"-dsn", dsn, "-listen", "127.0.0.1:0"}
+		require.ErrorIs(t, service.Run(t.Context(), "", arguments, io.Discard, func(*mysqlsession.Store) (*http.Server, error) { return nil, broken }), broken)
+		require.ErrorIs(t, service.Run(t.Context(), "", arguments, io.Discard, func(*mysqlsession.Store) (*unable, error) { return &unable{err: broken}, nil }), broken)
 	})
 }
 
 // unable is a server that cannot serve.
 type unable struct {
-	*http.Server
+	http.Server
 	err error
 }
 
-func (u unable) Serve(listener net.Listener) error { return errors.Join(u.err, listener.Close()) }
+func (u *unable) Serve(listener net.Listener) error { return errors.Join(u.err, listener.Close()) }
