@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/mysqlsession/mysqlsession/internal/paired"
 )
 
 const (
@@ -135,11 +137,11 @@ func drive(b *testing.B, w workload, p pace) record {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	cpu := processCPU()
+	cpu := paired.ProcessCPU()
 	until.began = time.Now()
 	close(start)
 	group.Wait()
-	r.elapsed, r.cpu = time.Since(until.began), processCPU()-cpu
+	r.elapsed, r.cpu = time.Since(until.began), paired.ProcessCPU()-cpu
 	runtime.ReadMemStats(&after)
 	r.allocations, r.allocated = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
 	return r

@@ -12,13 +12,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/mysqlsession/mysqlsession/internal/pagetest"
 )
 
 // notOfTheLibrary are folders of what tests, benchmarks and programs need: what goroutines
 // they start is theirs to say.
 var notOfTheLibrary = []string{
 	"cmd/...", "examples/...", "internal/benchtable/...", "internal/clusters/...", "internal/conformance/...", "internal/dbtest/...",
-	"internal/faultproxy/...", "internal/localserver/...", "internal/paired/...", "internal/sitetest/...", "internal/telemetrytest/...",
+	"internal/faultproxy/...", "internal/localserver/...", "internal/pagetest/...", "internal/paired/...", "internal/sitetest/...", "internal/telemetrytest/...",
 }
 
 // outsideWords are names in DESIGN.md of what this repository does not declare.
@@ -35,7 +37,7 @@ func readText(t *testing.T, name string) string {
 
 // quotedIn is what a text has between backquotes, outside of its code blocks.
 func quotedIn(text string) (words []string) {
-	for _, match := range quoted.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
+	for _, match := range quoted.FindAllStringSubmatch(pagetest.WithoutBlocks(text), -1) {
 		words = append(words, match[1])
 	}
 	return words

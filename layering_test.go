@@ -71,7 +71,7 @@ var importRules = []importRule{
 	// What is internal does no I/O, but for what is there for it, and does not look up.
 	{
 		files:  []string{"internal/..."},
-		except: []string{"internal/guard/...", "internal/localserver/...", "internal/dbtest/...", "internal/faultproxy/...", "internal/conformance/...", "internal/sitetest/...", "internal/telemetrytest/...", "internal/benchtable/..."},
+		except: []string{"internal/guard/...", "internal/localserver/...", "internal/dbtest/...", "internal/faultproxy/...", "internal/conformance/...", "internal/sitetest/...", "internal/telemetrytest/...", "internal/benchtable/...", "internal/pagetest/..."},
 		never:  []string{"net/...", "os/..."},
 	},
 	{

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mysqlsession/mysqlsession/internal/conformance"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+	"github.com/mysqlsession/mysqlsession/internal/pagetest"
 )
 
 // runAll runs statements that are separated by semicolons.
@@ -78,7 +79,7 @@ func TestMigrateLeavesTheTableOfSCSAlone(t *testing.T) {
 }
 
 func TestSessionsOfATableOfOnesOwnAreMovedByTheStatementsOfThePage(t *testing.T) {
-	statements := blocks(t, "docs/from-database-sql.md", "sql")
+	statements := pagetest.Blocks(t, "docs/from-database-sql.md", "sql")
 	require.Len(t, statements, 2, "the sessions, and whose they are")
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		cfg := server.NewDatabase(t)
@@ -90,7 +91,9 @@ func TestSessionsOfATableOfOnesOwnAreMovedByTheStatementsOfThePage(t *testing.T)
 		store := openStore(t, cfg)
 		require.NoError(t, store.Migrate(t.Context()))
 
-		runAll(t, admin, strings.Join(statements, ""))
+		for _, statement := range statements {
+			runAll(t, admin, statement.Text)
+		}
 		sessions, err := store.ReadMetadata(t.Context(), "session", "web", "ada")
 		require.NoError(t, err)
 		assert.Equal(t, map[string]time.Time{live: time.Unix(end.Unix(), 0)}, sessions)

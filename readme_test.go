@@ -19,12 +19,12 @@ import (
 
 	"github.com/mysqlsession/mysqlsession"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+	"github.com/mysqlsession/mysqlsession/internal/pagetest"
 )
 
 var (
-	codeBlock = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
-	pageLink  = regexp.MustCompile(`\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)"`)
-	heading   = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	pageLink = regexp.MustCompile(`\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)"`)
+	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
 )
 
 // workingCommands are those of shell blocks besides the Makefile's targets.
@@ -48,50 +48,32 @@ func pages(t *testing.T) []string {
 	return list
 }
 
-// blocks are a page's code blocks in a language.
-func blocks(t *testing.T, page, language string) (list []string) {
-	t.Helper()
-	for _, match := range codeBlock.FindAllStringSubmatch(readText(t, page), -1) {
-		if match[1] == language {
-			list = append(list, match[2])
-		}
-	}
-	return list
-}
-
 func TestThePagesCodeBlocksAreOfKindsThatAreTested(t *testing.T) {
 	for _, page := range pages(t) {
-		for _, match := range codeBlock.FindAllStringSubmatch(readText(t, page), -1) {
-			assert.Contains(t, []string{"go", "sh", "sql", "text"}, match[1], "block of %s:\n%s", page, match[2])
+		for _, block := range pagetest.Blocks(t, page) {
+			assert.Contains(t, []string{"go", "sh", "sql", "text"}, block.Language, "block of %s:\n%s", page, block.Text)
 		}
 	}
 }
 
 func TestThePagesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T) {
-	var source strings.Builder
+	var examples []string
 	for _, pattern := range []string{"example_*test.go", "*/example_test.go", "*/*/example_test.go"} {
 		names, err := filepath.Glob(pattern)
 		require.NoError(t, err)
-		for _, name := range names {
-			source.WriteString(readText(t, name))
-		}
+		examples = append(examples, names...)
 	}
-	require.NotEmpty(t, blocks(t, "README.md", "go"))
 	for _, page := range pages(t) {
-		for _, block := range blocks(t, page, "go") {
-			if !strings.HasPrefix(block, "func ") { // what is between a function's braces
-				block = regexp.MustCompile(`(?m)^.`).ReplaceAllString(block, "\t$0")
-			}
-			assert.True(t, strings.Contains(source.String(), block), "in no example, but in %s:\n%s", page, block)
-		}
+		count := pagetest.GoIsThatOf(t, page, examples...)
+		assert.True(t, count > 0 || page != "README.md", "it has no code")
 	}
 }
 
 func TestThePagesShellCommandsWork(t *testing.T) {
 	makefile := readText(t, "Makefile")
 	for _, page := range pages(t) {
-		for _, block := range blocks(t, page, "sh") {
-			for line := range strings.Lines(block) {
+		for _, block := range pagetest.Blocks(t, page, "sh") {
+			for line := range strings.Lines(block.Text) {
 				command, _, _ := strings.Cut(strings.TrimSpace(line), " #")
 				command = strings.TrimSpace(command)
 				words := strings.Fields(command)
@@ -120,7 +102,7 @@ func TestThePagesLinksLeadSomewhere(t *testing.T) {
 		list = append(list, names...)
 	}
 	for _, page := range list {
-		text := codeBlock.ReplaceAllString(readText(t, page), "")
+		text := pagetest.WithoutBlocks(readText(t, page))
 		for _, match := range pageLink.FindAllStringSubmatch(text, -1) {
 			target := match[1] + match[2]
 			if strings.HasPrefix(target, "https://") {
@@ -141,7 +123,7 @@ func TestThePagesLinksLeadSomewhere(t *testing.T) {
 
 // anchors are what the headings of a page are called in links, as forges do it.
 func anchors(text string) (list []string) {
-	for _, match := range heading.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
+	for _, match := range heading.FindAllStringSubmatch(pagetest.WithoutBlocks(text), -1) {
 		name := regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(match[1]), "")
 		list = append(list, strings.ReplaceAll(name, " ", "-"))
 	}
@@ -172,12 +154,12 @@ func TestThePagesHaveEveryFieldOfConfigAndEveryOperation(t *testing.T) {
 }
 
 func TestThePagesTablesAreWhatTheStoreWorksOn(t *testing.T) {
-	tables := append(blocks(t, "README.md", "sql"), blocks(t, "docs/from-lua-resty-session.md", "sql")...)
+	tables := append(pagetest.Blocks(t, "README.md", "sql"), pagetest.Blocks(t, "docs/from-lua-resty-session.md", "sql")...)
 	require.NotEmpty(t, tables)
 	dbtest.Each(t, func(t *testing.T, server dbtest.Server) {
 		for _, block := range tables {
 			cfg := server.NewDatabase(t)
-			runAll(t, server.AdminIn(t, cfg.Database), block)
+			runAll(t, server.AdminIn(t, cfg.Database), block.Text)
 			store := openStore(t, cfg)
 			findings, err := store.Check(t.Context())
 			require.NoError(t, err)

@@ -3,7 +3,6 @@ package fiberstorage_test
 import (
 	"net/http"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -14,40 +13,21 @@ import (
 
 	fiberstorage "github.com/mysqlsession/mysqlsession/adapters/fiber"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+	"github.com/mysqlsession/mysqlsession/internal/pagetest"
 )
 
-var codeBlock = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
-
 func TestTheReadmesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	source, err := os.ReadFile("example_test.go")
-	require.NoError(t, err)
-	blocks := 0
-	for _, match := range codeBlock.FindAllStringSubmatch(string(readme), -1) {
-		language, block := match[1], match[2]
-		if language == "sh" {
-			assert.Equal(t, "go get github.com/mysqlsession/mysqlsession/adapters/fiber\n", block)
-			continue
-		}
-		require.Equal(t, "go", language)
-		blocks++
-		if !strings.Contains(string(source), "\n"+block) { // what is between a function's braces
-			assert.Contains(t, string(source), "{\n"+indented(block)+"}\n")
-		}
-	}
-	assert.Equal(t, 8, blocks)
+	assert.Equal(t, 8, pagetest.Readme(t, nil))
 }
 
-func indented(block string) string {
-	var b strings.Builder
-	for line := range strings.Lines(block) {
-		if strings.TrimSpace(line) != "" {
-			b.WriteByte('\t')
+func TestTheReadmeLeavesNothingOutOfAFunction(t *testing.T) {
+	source, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	for _, block := range pagetest.Blocks(t, "README.md", "go") {
+		if !strings.Contains(string(source), "\n"+block.Text) {
+			assert.Contains(t, string(source), "{\n"+pagetest.Indented(block.Text)+"}\n")
 		}
-		b.WriteString(line)
 	}
-	return b.String()
 }
 
 func TestTheReadmesFiguresAreTheCodes(t *testing.T) {

@@ -6,44 +6,19 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/gorilla/sessions"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/mysqlsession/mysqlsession"
 	gorillastore "github.com/mysqlsession/mysqlsession/adapters/gorilla"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+	"github.com/mysqlsession/mysqlsession/internal/pagetest"
 )
 
-var codeBlock = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
-
 func TestTheReadmesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	source, err := os.ReadFile("example_test.go")
-	require.NoError(t, err)
-	blocks := codeBlock.FindAllStringSubmatch(string(readme), -1)
-	require.NotEmpty(t, blocks)
-	for _, block := range blocks {
-		if block[1] == "sh" {
-			require.Equal(t, "go get github.com/mysqlsession/mysqlsession/adapters/gorilla\n", block[2])
-			continue
-		}
-		require.Equal(t, "go", block[1])
-		var indented strings.Builder
-		for line := range strings.Lines(block[2]) {
-			if strings.TrimSpace(line) != "" {
-				indented.WriteByte('\t')
-			}
-			indented.WriteString(line)
-		}
-		assert.Contains(t, string(source), indented.String())
-	}
+	pagetest.Readme(t, nil)
 }
 
 func TestTheReadmesExamplesRun(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	scsstore "github.com/mysqlsession/mysqlsession/adapters/scs"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+	"github.com/mysqlsession/mysqlsession/internal/pagetest"
 )
 
 // mysqlstoreTable is the table of scs/mysqlstore, as its README has it.
@@ -67,7 +68,7 @@ func (m move) try(t *testing.T, server dbtest.Server) {
 	cfg.TableName, cfg.TimeZone, cfg.HashKeys = "web_sessions", m.timeZone, m.hashKeys
 	ahead := clockAhead(&cfg)
 	store := open(t, cfg)
-	statement := blocks(t, "sql")[m.statement]
+	statement := pagetest.Blocks(t, "README.md", "sql")[m.statement].Text
 	if m.timeZone != "" {
 		statement = strings.ReplaceAll(statement, "@@time_zone", "'"+m.timeZone+"'")
 	}

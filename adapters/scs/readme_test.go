@@ -3,8 +3,6 @@ package scsstore_test
 import (
 	"os"
 	"reflect"
-	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/alexedwards/scs/v2"
@@ -14,48 +12,11 @@ import (
 	"github.com/mysqlsession/mysqlsession"
 	scsstore "github.com/mysqlsession/mysqlsession/adapters/scs"
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+	"github.com/mysqlsession/mysqlsession/internal/pagetest"
 )
 
-var codeBlock = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
-
-// blocks are the README's code blocks in a language.
-func blocks(t *testing.T, language string) (texts []string) {
-	t.Helper()
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	for _, match := range codeBlock.FindAllStringSubmatch(string(readme), -1) {
-		assert.Contains(t, []string{"go", "sh", "sql"}, match[1])
-		if match[1] == language {
-			texts = append(texts, match[2])
-		}
-	}
-	require.NotEmpty(t, texts)
-	return texts
-}
-
 func TestTheReadmesGoCodeIsThatOfTheExamplesWhichAreCompiledAndRun(t *testing.T) {
-	source, err := os.ReadFile("example_test.go")
-	require.NoError(t, err)
-	for _, block := range blocks(t, "go") {
-		var indented strings.Builder
-		for line := range strings.Lines(block) {
-			if strings.TrimSpace(line) != "" {
-				indented.WriteByte('\t')
-			}
-			indented.WriteString(line)
-		}
-		assert.Contains(t, string(source), indented.String())
-	}
-}
-
-func TestTheReadmesCommandGetsThisModule(t *testing.T) {
-	module, err := os.ReadFile("go.mod")
-	require.NoError(t, err)
-	for _, block := range blocks(t, "sh") {
-		path, found := strings.CutPrefix(strings.TrimSpace(block), "go get ")
-		require.True(t, found, block)
-		assert.Contains(t, string(module), "module "+path+"\n")
-	}
+	pagetest.Readme(t, nil, "sql")
 }
 
 func TestTheReadmeHasEveryOption(t *testing.T) {

@@ -6,14 +6,9 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"log"
-	"net"
 	"net/http"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -21,54 +16,23 @@ import (
 
 	"github.com/mysqlsession/mysqlsession"
 	scsstore "github.com/mysqlsession/mysqlsession/adapters/scs"
-	"github.com/mysqlsession/mysqlsession/examples/internal/database"
+	"github.com/mysqlsession/mysqlsession/examples/internal/service"
 )
 
-func main() {
-	database.Watchdog()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		log.Fatal(err)
-	}
+func main() { service.Main("chi-scs", newServer) }
+
+// newServer is what to copy: the store is one that mysqlsession.Open has opened, after
+// store.Migrate.
+func newServer(store *mysqlsession.Store) (*http.Server, error) {
+	return &http.Server{Handler: newSite(store).handler(), ReadHeaderTimeout: 10 * time.Second}, nil
 }
 
-// run serves until ctx ends.
-func run(ctx context.Context, arguments []string, out io.Writer) error {
-	flags := flag.NewFlagSet("chi-scs", flag.ContinueOnError)
-	dsn := flags.String("dsn", "", "the database, mysql://user:password@host/database; a throw-away one unless told")
-	listen := flags.String("listen", "127.0.0.1:8080", "the address to serve at")
-	if err := flags.Parse(arguments); err != nil {
-		return err
-	}
-	store, about, closeAll, err := database.Open(ctx, *dsn)
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", *listen)
-	if err != nil {
-		return errors.Join(err, closeAll())
-	}
-	server := &http.Server{Handler: newService(store).handler(), ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	fmt.Fprintf(out, "http://%s; %s; Ctrl-C ends it\n", listener.Addr(), about)
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		wait, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		err = server.Shutdown(wait)
-	}
-	return errors.Join(err, closeAll())
-}
-
-type service struct {
+type site struct {
 	store    *mysqlsession.Store
 	sessions *scs.SessionManager
 }
 
-func newService(store *mysqlsession.Store) *service {
+func newSite(store *mysqlsession.Store) *site {
 	sessions := scs.New()
 	sessions.Lifetime = 12 * time.Hour
 	sessions.IdleTimeout = time.Hour
@@ -84,10 +48,10 @@ func newService(store *mysqlsession.Store) *service {
 			return []mysqlsession.Metadata{{Audience: "web", Subject: user}}, nil
 		},
 	})
-	return &service{store, sessions}
+	return &site{store, sessions}
 }
 
-func (s *service) handler() http.Handler {
+func (s *site) handler() http.Handler {
 	router := chi.NewRouter()
 	router.Use(http.NewCrossOriginProtection().Handler, s.sessions.LoadAndSave)
 	router.Get("/", s.home)
@@ -97,7 +61,7 @@ func (s *service) handler() http.Handler {
 	return router
 }
 
-func (s *service) home(w http.ResponseWriter, r *http.Request) {
+func (s *site) home(w http.ResponseWriter, r *http.Request) {
 	user := s.sessions.GetString(r.Context(), "user")
 	if user == "" {
 		fmt.Fprintln(w, "nobody is signed in")
@@ -108,7 +72,7 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s, visit %d\n", user, visits)
 }
 
-func (s *service) login(w http.ResponseWriter, r *http.Request) {
+func (s *site) login(w http.ResponseWriter, r *http.Request) {
 	err := s.sessions.RenewToken(r.Context()) // against an id that somebody has planted
 	if err == nil {
 		err = s.sessions.Clear(r.Context()) // of whoever was signed in before
@@ -120,14 +84,14 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	s.sessions.Put(r.Context(), "user", r.FormValue("user")) // a real one asks for a password
 }
 
-func (s *service) logout(w http.ResponseWriter, r *http.Request) {
+func (s *site) logout(w http.ResponseWriter, r *http.Request) {
 	// Who has closed the page after the click is signed out all the same.
 	if err := s.sessions.Destroy(context.WithoutCancel(r.Context())); err != nil {
 		fail(w, r, err)
 	}
 }
 
-func (s *service) logoutEverywhere(w http.ResponseWriter, r *http.Request) {
+func (s *site) logoutEverywhere(w http.ResponseWriter, r *http.Request) {
 	if user := s.sessions.GetString(r.Context(), "user"); user != "" {
 		if _, err := s.store.DeleteSubject(r.Context(), "session", "web", user); err != nil {
 			fail(w, r, err)

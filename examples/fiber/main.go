@@ -6,13 +6,9 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"log"
 	"net"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
@@ -21,46 +17,24 @@ import (
 
 	"github.com/mysqlsession/mysqlsession"
 	fiberstorage "github.com/mysqlsession/mysqlsession/adapters/fiber"
-	"github.com/mysqlsession/mysqlsession/examples/internal/database"
+	"github.com/mysqlsession/mysqlsession/examples/internal/service"
 )
 
-func main() {
-	database.Watchdog()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		log.Fatal(err)
-	}
+func main() { service.Main("fiber", newServer) }
+
+func newServer(store *mysqlsession.Store) (server, error) { return server{newApp(store)}, nil }
+
+// server has net/http's names for what fiber's application does.
+type server struct{ app *fiber.App }
+
+func (s server) Serve(listener net.Listener) error {
+	return s.app.Listener(listener, fiber.ListenConfig{DisableStartupMessage: true})
 }
 
-// run serves until ctx ends.
-func run(ctx context.Context, arguments []string, out io.Writer) error {
-	flags := flag.NewFlagSet("fiber", flag.ContinueOnError)
-	dsn := flags.String("dsn", "", "the database, mysql://user:password@host/database; a throw-away one unless told")
-	listen := flags.String("listen", "127.0.0.1:8080", "the address to serve at")
-	if err := flags.Parse(arguments); err != nil {
-		return err
-	}
-	store, about, closeAll, err := database.Open(ctx, *dsn)
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", *listen)
-	if err != nil {
-		return errors.Join(err, closeAll())
-	}
-	app := newApp(store)
-	ended := make(chan error, 1)
-	go func() { ended <- app.Listener(listener, fiber.ListenConfig{DisableStartupMessage: true}) }()
-	fmt.Fprintf(out, "http://%s; %s; Ctrl-C ends it\n", listener.Addr(), about)
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		err = app.ShutdownWithTimeout(5 * time.Second)
-	}
-	return errors.Join(err, closeAll())
-}
+func (s server) Shutdown(ctx context.Context) error { return s.app.ShutdownWithContext(ctx) }
 
+// newApp is what to copy: the store is one that mysqlsession.Open has opened, after
+// store.Migrate.
 func newApp(store *mysqlsession.Store) *fiber.App {
 	app := fiber.New(fiber.Config{ErrorHandler: fail, IdleTimeout: time.Minute})
 	app.Server().MaxIdleWorkerDuration = time.Second // of goroutines without a connection

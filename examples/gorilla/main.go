@@ -4,16 +4,11 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"log"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"time"
 
 	"github.com/gorilla/securecookie"
@@ -21,32 +16,13 @@ import (
 
 	"github.com/mysqlsession/mysqlsession"
 	gorillastore "github.com/mysqlsession/mysqlsession/adapters/gorilla"
-	"github.com/mysqlsession/mysqlsession/examples/internal/database"
+	"github.com/mysqlsession/mysqlsession/examples/internal/service"
 )
 
-func main() {
-	database.Watchdog()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		log.Fatal(err)
-	}
-}
+func main() { service.Main("gorilla", newServer) }
 
-// run serves until ctx ends.
-func run(ctx context.Context, arguments []string, out io.Writer) error {
-	flags := flag.NewFlagSet("gorilla", flag.ContinueOnError)
-	dsn := flags.String("dsn", "", "the database, mysql://user:password@host/database; a throw-away one unless told")
-	listen := flags.String("listen", "127.0.0.1:8080", "the address to serve at")
-	if err := flags.Parse(arguments); err != nil {
-		return err
-	}
-	db, about, closeAll, err := database.Open(ctx, *dsn)
-	if err != nil {
-		return err
-	}
-	defer closeAll()
-
+// newServer is what to copy: db is one that mysqlsession.Open has opened, after db.Migrate.
+func newServer(db *mysqlsession.Store) (*http.Server, error) {
 	// Who knows the key can make cookies. With one for each start, all are signed out by it.
 	key := cmp.Or(os.Getenv("SESSION_KEY"), string(securecookie.GenerateRandomKey(32)))
 	store := gorillastore.New(db, []byte(key))
@@ -58,31 +34,15 @@ func run(ctx context.Context, arguments []string, out io.Writer) error {
 		}
 		return nil
 	}
-
-	listener, err := net.Listen("tcp", *listen)
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: service{store, db}.handler(), ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	fmt.Fprintf(out, "http://%s; %s; Ctrl-C ends it\n", listener.Addr(), about)
-	select {
-	case err = <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	return server.Shutdown(ctx)
+	return &http.Server{Handler: site{store, db}.handler(), ReadHeaderTimeout: 10 * time.Second}, nil
 }
 
-type service struct {
+type site struct {
 	store *gorillastore.Store
 	db    *mysqlsession.Store
 }
 
-func (s service) handler() http.Handler {
+func (s site) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.page(s.home))
 	mux.HandleFunc("POST /login", s.page(s.login))
@@ -91,7 +51,7 @@ func (s service) handler() http.Handler {
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
-func (s service) home(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+func (s site) home(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
 	user, ok := session.Values["user"].(string)
 	if !ok {
 		_, err := fmt.Fprintln(w, "nobody is signed in")
@@ -106,18 +66,18 @@ func (s service) home(w http.ResponseWriter, r *http.Request, session *sessions.
 	return err
 }
 
-func (s service) login(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+func (s site) login(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
 	clear(session.Values)                        // of whoever was signed in before
 	session.Values["user"] = r.FormValue("user") // a real one asks for a password
 	return s.store.Rotate(r, w, session)
 }
 
-func (s service) logout(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+func (s site) logout(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
 	session.Options.MaxAge = -1
 	return session.Save(r, w)
 }
 
-func (s service) logoutEverywhere(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+func (s site) logoutEverywhere(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
 	if user, ok := session.Values["user"].(string); ok {
 		if _, err := s.db.DeleteSubject(r.Context(), session.Name(), "web", user); err != nil {
 			return err
@@ -127,7 +87,7 @@ func (s service) logoutEverywhere(w http.ResponseWriter, r *http.Request, sessio
 }
 
 // page gives a handler the session, and answers for its errors.
-func (s service) page(handle func(w http.ResponseWriter, r *http.Request, session *sessions.Session) error) http.HandlerFunc {
+func (s site) page(handle func(w http.ResponseWriter, r *http.Request, session *sessions.Session) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		session, err := s.store.Get(r, "session")
 		if err == nil || errors.Is(err, gorillastore.ErrCookie) {

@@ -4,5 +4,5 @@ package paired
 
 import "time"
 
-// processCPU is unknown here.
-func processCPU() time.Duration { return 0 }
+// ProcessCPU is 0: it is unknown here.
+func ProcessCPU() time.Duration { return 0 }

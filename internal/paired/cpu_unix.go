@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// processCPU is the time that this process has spent on processors.
-func processCPU() time.Duration {
+// ProcessCPU is the time that this process, and not the server, has spent on processors.
+func ProcessCPU() time.Duration {
 	var usage syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {
 		return 0

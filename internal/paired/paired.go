@@ -62,7 +62,7 @@ func Compare(alternatives []Alternative, callers, rounds int, length time.Durati
 func run(a Alternative, callers int, length time.Duration) (turn, error) {
 	counts, errs := make([]int, callers), make([]error, callers)
 	var done sync.WaitGroup
-	began, cpu := time.Now(), processCPU()
+	began, cpu := time.Now(), ProcessCPU()
 	for caller := range callers {
 		done.Go(func() {
 			n := 0
@@ -73,7 +73,7 @@ func run(a Alternative, callers int, length time.Duration) (turn, error) {
 		})
 	}
 	done.Wait()
-	elapsed, spent := time.Since(began), processCPU()-cpu
+	elapsed, spent := time.Since(began), ProcessCPU()-cpu
 	calls := 0
 	for caller := range callers {
 		calls += counts[caller]

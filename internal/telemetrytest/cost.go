@@ -12,6 +12,9 @@ import (
 	"github.com/mysqlsession/mysqlsession/internal/paired"
 )
 
+// CostCommand is how a module's README has its readers run Cost.
+const CostCommand = "go test -run '^$' -bench Cost -benchtime 101x ."
+
 // Listener is somebody who is told, and what that costs.
 type Listener struct {
 	Name  string

@@ -10,11 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mysqlsession/mysqlsession/internal/dbtest"
+	"github.com/mysqlsession/mysqlsession/internal/pagetest"
 	"github.com/mysqlsession/mysqlsession/internal/telemetrytest"
 )
 
 func TestTheReadmesCodeIsThatOfTheExampleWhichIsRun(t *testing.T) {
-	telemetrytest.ReadmeHasItsCode(t)
+	pagetest.Readme(t, []string{telemetrytest.CostCommand}, "text")
 }
 
 func TestTheReadmesTableIsOfTheInstrumentsThatThereAre(t *testing.T) {

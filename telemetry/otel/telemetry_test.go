@@ -179,15 +179,7 @@ func TestAConnectionInUseAndCallersThatWaitAreExported(t *testing.T) {
 		pool := traffic.Store.Pool()
 		_, err := c.Register(pool)
 		require.NoError(t, err)
-		conn, err := pool.Acquire(t.Context())
-		require.NoError(t, err)
-		waiting, leave := context.WithCancel(t.Context())
-		left := make(chan error, 1)
-		go func() {
-			_, err := pool.Acquire(waiting)
-			left <- err
-		}()
-		require.Eventually(t, func() bool { return pool.Stat().Waiting == 1 }, waitFor, tick)
+		leave := telemetrytest.OneWaits(t, pool)
 		exported := c.collect(t)
 		for name, want := range map[string]int64{"db.client.connection.pending_requests": 1, "db.client.connection.max": 1} {
 			for _, value := range values(t, exported[name]) {
@@ -199,8 +191,6 @@ func TestAConnectionInUseAndCallersThatWaitAreExported(t *testing.T) {
 			"map[db.client.connection.pool.name:telemetry db.client.connection.state:used]": 1,
 		}, values(t, exported["db.client.connection.count"]))
 		leave()
-		require.ErrorIs(t, <-left, context.Canceled)
-		conn.Release()
 	})
 }
 
