@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -109,14 +110,17 @@ func (e *ServerError) Error() string {
 }
 
 // Is makes codes match the errors of this package that say the same: ErrNotWritable,
-// ErrUnavailable for a server that serves nobody now or has lost the connection, and
-// ErrValueTooLarge for a request over max_allowed_packet.
+// ErrUnavailable for a server that serves nobody now, has lost the connection, or has ended
+// a statement at the limit that ReadTimeout sets it (an os.ErrDeadlineExceeded too, as when
+// the time ends on this side), and ErrValueTooLarge for a request over max_allowed_packet.
 func (e *ServerError) Is(target error) bool {
 	switch target {
 	case ErrNotWritable:
 		return notWritable(e.Code)
 	case ErrUnavailable:
-		return notServing(e.Code) || connectionLost(e.Code)
+		return notServing(e.Code) || connectionLost(e.Code) || overStatementTime(e.Code)
+	case os.ErrDeadlineExceeded:
+		return overStatementTime(e.Code)
 	case ErrValueTooLarge:
 		return e.Code == errOverAllowedPacket
 	default:

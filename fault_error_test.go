@@ -3,6 +3,7 @@ package mysqlsession_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -46,7 +47,8 @@ var reportedErrors = []reportedError{
 	{code: 1021, mariadb: true, mysql: true},                                                                // disk full
 	{code: 1114, mariadb: true, mysql: true},                                                                // table full
 	{code: 1317, mariadb: true, mysql: true},                                                                // KILL QUERY
-	{code: 1969, mariadb: true},                                                                             // max_statement_time
+	{code: 1969, mariadb: true, is: mysqlsession.ErrUnavailable},                                            // max_statement_time
+	{code: 3024, mysql: true, is: os.ErrDeadlineExceeded},                                                   // max_execution_time
 	{code: 1041, mariadb: true, mysql: true},                                                                // out of memory
 }
 

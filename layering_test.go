@@ -66,7 +66,7 @@ var importRules = []importRule{
 	{files: []string{"*.go"}, never: []string{"database/sql/...", "testing/..."}},
 	{files: []string{"debug/..."}, only: strings.Fields("bytes context crypto/sha256 embed encoding/base64 encoding/json errors html/template " +
 		"maps math/bits math/rand/v2 net/http net/url path strings sync sync/atomic time " + rootModule)},
-	{files: []string{"httpsession/..."}, only: strings.Fields("bufio bytes context crypto/rand encoding/base64 encoding/json errors fmt io " +
+	{files: []string{"httpsession/..."}, only: strings.Fields("cmp bufio bytes context crypto/rand encoding/base64 encoding/json errors fmt io " +
 		"log/slog maps net net/http slices strings sync time unicode/utf8 " + rootModule)},
 	// What is internal does no I/O, but for what is there for it, and does not look up.
 	{

@@ -109,6 +109,10 @@ func notServing(code uint16) bool {
 // failed, for as long as it can still say something.
 func connectionLost(code uint16) bool { return code >= 1158 && code <= 1161 }
 
+// overStatementTime reports whether the code says that a statement took longer than it may, which is
+// ReadTimeout: MariaDB's max_statement_time, MySQL's max_execution_time.
+func overStatementTime(code uint16) bool { return code == 1969 || code == 3024 }
+
 // serverErrorMeaning says in our own words what a code means: the server's words may
 // quote keys and data. "": not listed.
 func serverErrorMeaning(code uint16) string {
