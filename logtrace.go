@@ -26,7 +26,7 @@ type LogOptions struct {
 // were slow, connections that were opened, that could not be opened, or were closed, and
 // batches that fell apart. It never logs an id, a value or metadata, and of errors that are
 // not this package's, such as those of a function given to Update, or the cause of a
-// context's end, only that there was one.
+// context's end, only that there was one. But what BeforeConnect and AfterConnect say is logged.
 //
 // Leaks, migrations and findings about the schema are not among it: Config.Logger gets
 // them. Set both to the same logger and everything is there once.
@@ -89,7 +89,7 @@ func (l *traceLog) call(ctx context.Context, info CallInfo) {
 }
 
 func (l *traceLog) batch(info BatchInfo) {
-	if info.Err == nil {
+	if info.Err == nil || info.Calls == 1 { // then it is that call's error, of which there will be a line
 		return
 	}
 	kind := ErrorKind(info.Err)

@@ -140,6 +140,7 @@ func TestConnectionsThatComeAndGoAreLogged(t *testing.T) {
 		trace.Disconnect(mysqlsession.DisconnectInfo{Pool: "p", Reason: reason, Age: time.Second})
 	}
 	trace.Batch(mysqlsession.BatchInfo{Pool: "p", Operation: "set", Calls: 7})
+	trace.Batch(mysqlsession.BatchInfo{Pool: "p", Operation: "set", Calls: 1, Err: mysqlsession.ErrValueTooLarge}) // the call has a line
 	trace.Batch(mysqlsession.BatchInfo{Pool: "p", Operation: "set", Calls: 7, Err: mysqlsession.ErrValueTooLarge})
 	var told []string
 	for _, line := range lines.take(t) {
