@@ -177,5 +177,5 @@ func TestUnderStressNobodyGetsAnothersReplyAndNoSlotIsLost(t *testing.T) {
 	require.NoError(t, pool.Close()) // with everything going on
 	group.Wait()
 	require.Zero(t, b.open())
-	require.Zero(t, pool.Stat().TotalConns)
+	eventually(t, "nothing is left", func() bool { return pool.Stat().TotalConns == 0 }) // puddle counts it a moment longer
 }
